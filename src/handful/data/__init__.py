@@ -1,0 +1,1 @@
+"""Data: what was seen, and what a model sees of it."""

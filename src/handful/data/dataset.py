@@ -1,0 +1,77 @@
+"""Transitions in padded arrays with a traced count, so that growing data never recompile anything."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+from handful.errors import InputError
+from handful.task import Task
+from handful.types import Transition
+
+
+class Dataset(eqx.Module):
+    """All that has been seen of the system: `count` transitions in arrays of `capacity` rows, and the trial of each.
+
+    >>> data = Dataset.empty(task, capacity=1000)
+    >>> data = data.add(transitions, trial=0)
+    """
+
+    transitions: Transition  # rows at and after `count` are zero
+    trial: Int[Array, "capacity"]  # which trial a row comes from; -1 in padding
+    count: Int[Array, ""]
+
+    @classmethod
+    def empty(cls, task: Task, capacity: int) -> "Dataset":
+        o, a = task.obs_size, task.action_size
+        rows = Transition(
+            obs=jnp.zeros((capacity, o)),
+            action=jnp.zeros((capacity, a)),
+            reward=jnp.zeros(capacity),
+            next_obs=jnp.zeros((capacity, o)),
+            terminated=jnp.zeros(capacity, bool),
+            truncated=jnp.zeros(capacity, bool),
+        )
+        return cls(rows, jnp.full(capacity, -1), jnp.asarray(0))
+
+    @property
+    def capacity(self) -> int:
+        return self.trial.shape[0]
+
+    def mask(self) -> Bool[Array, "capacity"]:
+        """True on rows that hold data."""
+        return jnp.arange(self.capacity) < self.count
+
+    def add(
+        self, transitions: Transition, trial: int | Int[Array, ""], rows: int | Int[Array, ""] | None = None
+    ) -> "Dataset":
+        """The dataset with the first `rows` transitions of a batch appended (all of them if None).
+
+        Raises `InputError` where the whole batch does not fit behind `count` (checked outside `jit`).
+        """
+        length = transitions.reward.shape[0]
+        if not isinstance(self.count, jax.core.Tracer) and int(self.count) + length > self.capacity:
+            raise InputError(
+                f"{length} transitions do not fit: {int(self.count)} of {self.capacity} rows are taken; call grown() first"
+            )
+        return _append(self, transitions, jnp.asarray(trial), jnp.asarray(length if rows is None else rows))
+
+    def grown(self, capacity: int) -> "Dataset":
+        """The same data in a larger capacity; what is compiled for the old one compiles once more."""
+        extra = capacity - self.capacity
+        if extra < 0:
+            raise InputError(f"a dataset of capacity {self.capacity} cannot be cut to {capacity}")
+        pad = lambda x, value=0: jnp.pad(x, [(0, extra)] + [(0, 0)] * (x.ndim - 1), constant_values=value)  # noqa: E731
+        return Dataset(jax.tree.map(pad, self.transitions), pad(self.trial, -1), self.count)
+
+
+@jax.jit
+def _append(data: Dataset, transitions: Transition, trial: Int[Array, ""], rows: Int[Array, ""]) -> Dataset:
+    kept = jnp.arange(transitions.reward.shape[0]) < rows
+
+    def put(old: Array, new: Array) -> Array:
+        padded = jnp.where(jnp.expand_dims(kept, tuple(range(1, new.ndim))), new, 0).astype(old.dtype)
+        return jax.lax.dynamic_update_slice_in_dim(old, padded, data.count, axis=0)
+
+    trials = jax.lax.dynamic_update_slice_in_dim(data.trial, jnp.where(kept, trial, -1), data.count, axis=0)
+    return Dataset(jax.tree.map(put, data.transitions, transitions), trials, data.count + rows)

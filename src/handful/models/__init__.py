@@ -1,0 +1,1 @@
+"""Beliefs about how a system moves, and how they are fitted."""

@@ -1,0 +1,73 @@
+"""The probabilistic ensemble: several Gaussian nets that agree where there are data."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from handful.data.features import Features
+from handful.data.scaling import Standardiser
+from handful.models.base import AbstractDynamics
+from handful.models.networks import GaussianNet
+from handful.types import Prediction
+
+
+class NetworkWorld(AbstractDynamics):
+    """One Gaussian net, read as a transition function with process noise."""
+
+    net: GaussianNet
+    input_scale: Standardiser
+    target_scale: Standardiser
+    features: Features
+
+    @property
+    def world_count(self) -> int:
+        return 1
+
+    def target(self, obs: Float[Array, "o"], action: Float[Array, "a"]) -> tuple[Float[Array, "o"], Float[Array, "o"]]:
+        """Mean and std of the target, in the units of the observation."""
+        mean, log_var = self.net(self.input_scale(self.features.inputs(obs, action)))
+        return self.target_scale.inverse(mean), jnp.exp(0.5 * log_var) * self.target_scale.std
+
+    def predict(self, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Prediction:
+        mean, std = self.target(obs, action)
+        return Prediction(self.features.next_obs(obs, mean), std**2, jnp.zeros_like(std))
+
+    def worlds(self, key: PRNGKeyArray, count: int) -> "NetworkWorld":
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), self)
+
+    def sample(self, key: PRNGKeyArray, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "o"]:
+        mean, std = self.target(obs, action)
+        return self.features.next_obs(obs, mean + std * jax.random.normal(key, mean.shape))
+
+
+class Ensemble(AbstractDynamics):
+    """Gaussian nets stacked on a leading axis; the belief is their equal mixture.
+
+    Aleatoric variance is the mean of the members' variances, epistemic the variance of the members' means.
+
+    Source: [Chua18] section 4, [Lakshminarayanan17]. Deviates: targets are standardised too (the default learner).
+    """
+
+    members: NetworkWorld  # every leaf has a leading axis m
+
+    @property
+    def world_count(self) -> int:
+        return self.members.net.biases[0].shape[0]
+
+    def predict(self, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Prediction:
+        each = eqx.filter_vmap(lambda member: member.predict(obs, action))(self.members)
+        return Prediction(each.mean.mean(0), each.aleatoric.mean(0), each.mean.var(0))
+
+    def worlds(self, key: PRNGKeyArray, count: int) -> NetworkWorld:
+        if count == self.world_count:
+            return self.members
+        rounds = -(-count // self.world_count)
+        last = jax.random.permutation(key, self.world_count)
+        order = jnp.concatenate([jnp.tile(jnp.arange(self.world_count), rounds - 1), last])[:count]
+        return jax.tree.map(lambda leaf: leaf[order], self.members)
+
+    def sample(self, key: PRNGKeyArray, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "o"]:
+        member_key, noise_key = jax.random.split(key)
+        member = jax.tree.map(lambda leaf: leaf[0], self.worlds(member_key, 1))
+        return member.sample(noise_key, obs, action)

@@ -1,0 +1,1 @@
+"""From a belief and a task to a plan."""

@@ -1,0 +1,63 @@
+"""The cross-entropy method, as PETS uses it."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from handful.fields import real
+from handful.planning.base import AbstractPlanner, Info, check_sizes, elites_of, middle, moments, moved_on
+from handful.planning.problem import Problem
+
+
+class CEMState(eqx.Module):
+    mean: Float[Array, "h a"]
+    var: Float[Array, "h a"]
+
+
+class CEM(AbstractPlanner):
+    """Sample plans from a Gaussian, refit it to the best, repeat; follow its mean.
+
+    Samples are truncated at two stds, and the variance is limited so that they stay within the action limits.
+    `new = smoothing * old + (1 - smoothing) * elites`, for mean and (biased) variance. Iterating stops early once the
+    largest variance is at most `converged`.
+
+    Source: [Chua18] appendix A.3 and the released code. Deviates: after a shift the last action is the middle of the
+    limits (zero in all of PETS's tasks); candidates with a non-finite return are never elites.
+    """
+
+    horizon: int = eqx.field(static=True, default=25)
+    candidates: int = eqx.field(static=True, default=400)
+    elites: int = eqx.field(static=True, default=40)
+    iterations: int = eqx.field(static=True, default=5)
+    smoothing: Float[Array, ""] = real(0.1)
+    converged: Float[Array, ""] = real(1e-3)
+
+    def __check_init__(self) -> None:
+        check_sizes(self, self.candidates, self.elites)
+
+    def init(self, problem: Problem) -> CEMState:
+        task = problem.task
+        var = jnp.broadcast_to(((task.high - task.low) / 4) ** 2, (self.horizon, task.action_size))
+        return CEMState(middle(task, self.horizon), var)
+
+    def improve(
+        self, key: PRNGKeyArray, problem: Problem, obs: Float[Array, "o"], state: CEMState
+    ) -> tuple[CEMState, Info]:
+        plan_key, world_key = jax.random.split(key)
+        task = problem.task
+        room = jnp.minimum(state.mean - task.low, task.high - state.mean) / 2
+        std = jnp.sqrt(jnp.minimum(state.var, room**2))
+        noise = jax.random.truncated_normal(plan_key, -2.0, 2.0, (self.candidates, *state.mean.shape))
+        plans = state.mean + std * noise
+        elites, finite, info = elites_of(plans, problem.evaluate(world_key, obs, plans), self.elites)
+        mean, var = moments(elites, finite)
+        keep = jnp.where(finite.any() & (state.var.max() > self.converged), self.smoothing, 1.0)
+        return CEMState(keep * state.mean + (1 - keep) * mean, keep * state.var + (1 - keep) * var), info
+
+    def plan(self, state: CEMState) -> Float[Array, "h a"]:
+        return state.mean
+
+    def shift(self, problem: Problem, state: CEMState) -> CEMState:
+        fresh = self.init(problem)
+        return CEMState(moved_on(state.mean, fresh.mean[-1]), fresh.var)

@@ -1,0 +1,50 @@
+"""Model predictive control: plan, do the first action, plan again."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from handful.planning.base import AbstractPlanner, optimise
+from handful.planning.problem import Problem
+from handful.policies.base import AbstractPolicy
+
+
+class Forecast(eqx.Module):
+    """What the controller expected of the plan whose first action it took."""
+
+    planned_return: Float[Array, ""]  # over the planning horizon, mean over particles
+    planned_std: Float[Array, ""]  # of the return, over particles: how sure it was
+    plan: Float[Array, "h a"]
+
+
+class MPCCarry(eqx.Module):
+    search: Any  # the planner's state, ready for the next step
+    forecast: Forecast
+
+
+class MPC(AbstractPolicy):
+    """A planner as a policy. The carry is the planner's state, so a trial starts afresh with `init` and nothing else.
+
+    Raises `InputError` where the planning horizon is longer than a trial.
+    """
+
+    planner: AbstractPlanner
+    problem: Problem
+
+    def init(self) -> MPCCarry:
+        search = self.planner.init(self.problem)
+        nothing = Forecast(jnp.asarray(0.0), jnp.asarray(0.0), self.planner.plan(search))
+        return MPCCarry(search, nothing)
+
+    def __call__(
+        self, key: PRNGKeyArray, obs: Float[Array, "o"], carry: MPCCarry
+    ) -> tuple[Float[Array, "a"], MPCCarry]:
+        plan_key, forecast_key = jax.random.split(key)
+        search, _ = optimise(self.planner, plan_key, self.problem, obs, carry.search)
+        plan = self.planner.plan(search)
+        returns = self.problem.particle_returns(forecast_key, obs, plan)
+        forecast = Forecast(returns.mean(), returns.std(), plan)
+        return plan[0], MPCCarry(self.planner.shift(self.problem, search), forecast)

@@ -1,0 +1,1 @@
+"""How uncertainty travels through time."""

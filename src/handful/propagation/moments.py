@@ -1,0 +1,71 @@
+"""Propagators that look only at the belief's mean and variance."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from handful.models.base import AbstractDynamics
+from handful.policies.base import AbstractPolicy
+from handful.propagation.base import AbstractPropagator
+from handful.propagation.particles import roll
+from handful.types import Rollout
+
+
+class Expectation(AbstractPropagator):
+    """One particle that follows the belief's mean: uncertainty is ignored.
+
+    Source: [Chua18] section 5.1, E. Deviates: no.
+    """
+
+    def __call__(
+        self, key: PRNGKeyArray, model: AbstractDynamics, policy: AbstractPolicy, obs: Float[Array, "o"], horizon: int
+    ) -> Rollout:
+        def step(key: PRNGKeyArray, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
+            return jax.vmap(lambda o, a: model.predict(o, a).mean)(obs, action)
+
+        return roll(key, step, policy, obs, 1, horizon)
+
+
+class DistributionSampling(AbstractPropagator):
+    """Each particle is drawn at every step from a Gaussian with the belief's mean and total variance.
+
+    Source: [Chua18] section 5.1, DS. Deviates: no.
+    """
+
+    particles: int = eqx.field(static=True, default=20)
+
+    def __call__(
+        self, key: PRNGKeyArray, model: AbstractDynamics, policy: AbstractPolicy, obs: Float[Array, "o"], horizon: int
+    ) -> Rollout:
+        def step(key: PRNGKeyArray, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
+            return _draw(key, model, obs, action)
+
+        return roll(key, step, policy, obs, self.particles, horizon)
+
+
+class MomentMatching(AbstractPropagator):
+    """As distribution sampling; then all particles are redrawn from the diagonal Gaussian that fits them.
+
+    Source: [Chua18] section 5.1, MM. Deviates: no.
+    """
+
+    particles: int = eqx.field(static=True, default=20)
+
+    def __call__(
+        self, key: PRNGKeyArray, model: AbstractDynamics, policy: AbstractPolicy, obs: Float[Array, "o"], horizon: int
+    ) -> Rollout:
+        def step(key: PRNGKeyArray, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
+            draw_key, redraw_key = jax.random.split(key)
+            drawn = _draw(draw_key, model, obs, action)
+            return drawn.mean(0) + drawn.std(0) * jax.random.normal(redraw_key, drawn.shape)
+
+        return roll(key, step, policy, obs, self.particles, horizon)
+
+
+def _draw(
+    key: PRNGKeyArray, model: AbstractDynamics, obs: Float[Array, "p o"], action: Float[Array, "p a"]
+) -> Float[Array, "p o"]:
+    prediction = jax.vmap(model.predict)(obs, action)
+    std = jnp.sqrt(prediction.aleatoric + prediction.epistemic)
+    return prediction.mean + std * jax.random.normal(key, obs.shape)

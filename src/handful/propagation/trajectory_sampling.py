@@ -1,0 +1,74 @@
+"""Trajectory sampling: a particle is one rollout in one world."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from handful.models.base import AbstractDynamics
+from handful.policies.base import AbstractPolicy
+from handful.propagation.base import AbstractPropagator, balanced
+from handful.propagation.particles import roll
+from handful.types import Rollout
+
+
+class TSInf(AbstractPropagator):
+    """Each particle stays in one world for the whole plan; worlds are met equally often.
+
+    Source: [Chua18] section 5.1, TS-infinity. Deviates: no.
+    """
+
+    particles: int = eqx.field(static=True, default=20)
+
+    def __call__(
+        self, key: PRNGKeyArray, model: AbstractDynamics, policy: AbstractPolicy, obs: Float[Array, "o"], horizon: int
+    ) -> Rollout:
+        world_key, roll_key = jax.random.split(key)
+        count, share = balanced(model, self.particles)
+        worlds = model.worlds(world_key, count)
+
+        def step(key: PRNGKeyArray, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
+            return sample_each(key, worlds, share, obs, action)
+
+        return roll(roll_key, step, policy, obs, self.particles, horizon)
+
+
+class TS1(AbstractPropagator):
+    """Each particle moves to a fresh world at every step; at every step worlds are met equally often.
+
+    Source: [Chua18] section 5.1, TS1. Deviates: no.
+    """
+
+    particles: int = eqx.field(static=True, default=20)
+
+    def __call__(
+        self, key: PRNGKeyArray, model: AbstractDynamics, policy: AbstractPolicy, obs: Float[Array, "o"], horizon: int
+    ) -> Rollout:
+        count, share = balanced(model, self.particles)
+
+        def step(key: PRNGKeyArray, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
+            world_key, seat_key, noise_key = jax.random.split(key, 3)
+            seat = jax.random.permutation(seat_key, self.particles)  # particle seat[i] takes place i
+            worlds = model.worlds(world_key, count)
+            seated = sample_each(noise_key, worlds, share, obs[seat], action[seat])
+            return seated[jnp.argsort(seat)]
+
+        return roll(key, step, policy, obs, self.particles, horizon)
+
+
+def sample_each(
+    key: PRNGKeyArray, worlds: AbstractDynamics, share: int, obs: Float[Array, "p o"], action: Float[Array, "p a"]
+) -> Float[Array, "p o"]:
+    """One step of all particles: the first `share` in the first world, and so on."""
+    keys = jax.random.split(key, obs.shape[0])
+
+    def grouped(values: Array) -> Array:
+        return values.reshape(-1, share, *values.shape[1:])
+
+    def in_world(
+        world: AbstractDynamics, keys: Array, obs: Float[Array, "q o"], action: Float[Array, "q a"]
+    ) -> Float[Array, "q o"]:
+        return jax.vmap(world.sample)(keys, obs, action)
+
+    following = eqx.filter_vmap(in_world)(worlds, grouped(keys), grouped(obs), grouped(action))
+    return following.reshape(obs.shape)

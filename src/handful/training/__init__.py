@@ -1,0 +1,1 @@
+"""Trials, and the run folder that keeps them."""
