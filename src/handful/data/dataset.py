@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Int
 
 from handful.errors import InputError
@@ -32,7 +33,7 @@ class Dataset(eqx.Module):
             terminated=jnp.zeros(capacity, bool),
             truncated=jnp.zeros(capacity, bool),
         )
-        return cls(rows, jnp.full(capacity, -1), jnp.asarray(0))
+        return cls(rows, jnp.full(capacity, -1, int), jnp.zeros((), int))
 
     @property
     def capacity(self) -> int:
@@ -50,11 +51,13 @@ class Dataset(eqx.Module):
         Raises `InputError` where the whole batch does not fit behind `count` (checked outside `jit`).
         """
         length = transitions.reward.shape[0]
-        if not isinstance(self.count, jax.core.Tracer) and int(self.count) + length > self.capacity:
+        if not isinstance(self.count, Tracer) and int(self.count) + length > self.capacity:
             raise InputError(
-                f"{length} transitions do not fit: {int(self.count)} of {self.capacity} rows are taken; call grown() first"
+                f"{length} transitions do not fit: {int(self.count)} of {self.capacity} rows are taken; "
+                "call grown() first"
             )
-        return _append(self, transitions, jnp.asarray(trial), jnp.asarray(length if rows is None else rows))
+        rows = length if rows is None else rows
+        return _append(self, transitions, jnp.asarray(trial, int), jnp.asarray(rows, int))
 
     def grown(self, capacity: int) -> "Dataset":
         """The same data in a larger capacity; what is compiled for the old one compiles once more."""

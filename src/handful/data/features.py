@@ -12,9 +12,11 @@ class Features(eqx.Module):
     """Observation and action to model input; observation pair to model target; and back.
 
     Inputs: plain entries, then sine and cosine of each angle, then the action; memoryless entries are left out.
-    Targets: `next_obs - obs` on the raw observation, angles along the shorter way round; memoryless entries as they are.
+    Targets: `next_obs - obs` on the raw observation, angles along the shorter way round; memoryless entries as they
+    are.
 
-    Source: [Chua18] appendix A. Deviates: a difference of angles is wrapped, so a sensor that jumps by a turn does no harm.
+    Source: [Chua18] appendix A. Deviates: a difference of angles is wrapped, so a sensor that jumps by a turn does no
+    harm.
     """
 
     obs_size: int = eqx.field(static=True)

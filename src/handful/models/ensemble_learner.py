@@ -81,7 +81,8 @@ class EnsembleLearner(AbstractLearner):
     def __check_init__(self) -> None:
         if self.decay.shape != (len(self.hidden) + 1,):
             raise InputError(
-                f"{len(self.hidden)} hidden layers need {len(self.hidden) + 1} weight decays, got shape {self.decay.shape}"
+                f"{len(self.hidden)} hidden layers need {len(self.hidden) + 1} weight decays, "
+                f"got shape {self.decay.shape}"
             )
         if self.members < 1:
             raise InputError(f"an ensemble needs at least one member, got {self.members}")
@@ -92,8 +93,8 @@ class EnsembleLearner(AbstractLearner):
 
         def member(key: PRNGKeyArray) -> NetworkWorld:
             net = GaussianNet.init(key, sizes, self.log_var_bounds)
-            scales = (Standardiser.identity(size) for size in (features.input_size, task.obs_size))
-            return NetworkWorld(net, *scales, features)
+            input_scale, target_scale = (Standardiser.identity(size) for size in (features.input_size, task.obs_size))
+            return NetworkWorld(net, input_scale, target_scale, features)
 
         members = eqx.filter_vmap(member)(jax.random.split(key, self.members))
         return EnsembleState(members, jax.vmap(self._optimiser().init)(members.net))
@@ -112,6 +113,9 @@ class EnsembleLearner(AbstractLearner):
         )
         examples = (input_scale(inputs), target_scale(targets))
 
+        stacked = lambda scale: jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (self.members, *leaf.shape)), scale)  # noqa: E731
+        scales = stacked(input_scale), stacked(target_scale)
+
         rows, row_counts = self._training_rows(rows_key, data)
         held_rows, has_held = self._held_rows(held_key, data)
         steps = self._step_count(data.count)
@@ -129,16 +133,16 @@ class EnsembleLearner(AbstractLearner):
             start = (carry.net, carry.optimiser, carry.loss)
             net, optimiser, loss = jax.lax.fori_loop(carry.step, stop, step, start)
             held_nll = jax.vmap(lambda n, r: _nll(n, jax.tree.map(lambda v: v[r], examples)))(net, held_rows)
-            return carry.judged(net, optimiser, loss, held_nll, has_held, stop, self.minibatches.patience)
+            fitted = NetworkWorld(net, *scales, features)
+            patience = self.minibatches.patience
+            return carry.judged(fitted, optimiser, loss, held_nll, has_held=has_held, step=stop, patience=patience)
 
         progress = _Progress.start(state, self.members)
         progress = jax.lax.while_loop(lambda p: (p.step < steps) & jnp.any(~p.frozen), block, progress)
-        stacked = lambda scale: jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (self.members, *leaf.shape)), scale)  # noqa: E731
-        members = NetworkWorld(progress.best, stacked(input_scale), stacked(target_scale), features)
         report = FitReport(
             progress.loss, jnp.where(has_held, progress.best_nll, jnp.nan), progress.step, progress.diverged
         )
-        return EnsembleState(members, progress.optimiser), report
+        return EnsembleState(progress.best, progress.optimiser), report
 
     def _optimiser(self) -> optax.GradientTransformation:
         return optax.scale_by_adam()
@@ -201,7 +205,7 @@ class _Progress(eqx.Module):
     net: GaussianNet
     optimiser: Any
     loss: Float[Array, "m"]
-    best: GaussianNet  # the weights to return: the best on held-out data, the last finite ones where there are none
+    best: NetworkWorld  # to return: the best on held-out data, the last finite one where there are none
     best_nll: Float[Array, "m"]
     stale: Int[Array, "m"]  # [blocks] since the best
     frozen: Bool[Array, "m"]
@@ -212,30 +216,39 @@ class _Progress(eqx.Module):
         net, no = state.members.net, jnp.zeros(members, bool)
         infinite = jnp.full(members, jnp.inf)
         return cls(
-            jnp.asarray(0), net, state.optimiser, jnp.zeros(members), net, infinite, jnp.zeros(members, int), no, no
+            step=jnp.zeros((), int),
+            net=net,
+            optimiser=state.optimiser,
+            loss=jnp.zeros(members),
+            best=state.members,
+            best_nll=infinite,
+            stale=jnp.zeros(members, int),
+            frozen=no,
+            diverged=no,
         )
 
     def judged(
         self,
-        net: GaussianNet,
+        fitted: NetworkWorld,
         optimiser: Any,
         loss: Float[Array, "m"],
         held_nll: Float[Array, "m"],
+        *,
         has_held: Bool[Array, "m"],
         step: Int[Array, ""],
         patience: Int[Array, ""],
     ) -> "_Progress":
         """After a block: keep what is better, freeze what is stale, drop what is not finite."""
-        finite = _all_finite((net, optimiser)) & jnp.isfinite(loss) & (jnp.isfinite(held_nll) | ~has_held)
+        finite = _all_finite((fitted, optimiser)) & jnp.isfinite(loss) & (jnp.isfinite(held_nll) | ~has_held)
         active = finite & ~self.frozen
         better = active & (~has_held | (held_nll < self.best_nll))
         stale = jnp.where(better, 0, self.stale + 1)
         return _Progress(
             step,
-            _where(active, net, self.net),
+            _where(active, fitted.net, self.net),
             _where(active, optimiser, self.optimiser),
             jnp.where(active, loss, self.loss),
-            _where(better, net, self.best),
+            _where(better, fitted, self.best),
             jnp.where(better & has_held, held_nll, self.best_nll),
             stale,
             self.frozen | ~finite | (has_held & (stale >= patience)),

@@ -11,6 +11,8 @@ from handful.planning.problem import Problem
 
 
 class CEMState(eqx.Module):
+    """A Gaussian over plans, independent from entry to entry."""
+
     mean: Float[Array, "h a"]
     var: Float[Array, "h a"]
 

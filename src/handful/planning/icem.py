@@ -15,6 +15,8 @@ from handful.planning.problem import Problem
 
 
 class ICEMState(eqx.Module):
+    """A Gaussian over plans, and the plans worth trying again."""
+
     mean: Float[Array, "h a"]
     std: Float[Array, "h a"]
     kept: Float[Array, "k h a"]  # elites of the iteration before, moved on at each control step
@@ -65,7 +67,7 @@ class ICEM(AbstractPlanner):
     ) -> tuple[ICEMState, Info]:
         plan_key, world_key = jax.random.split(key)
         fresh = self.candidates - self.keep - 1
-        noise = coloured(plan_key, (fresh, *state.mean.shape), self.colour)
+        noise = coloured(plan_key, (fresh, self.horizon, problem.task.action_size), self.colour)
         plans = jnp.clip(state.mean + state.std * noise, problem.task.low, problem.task.high)
         plans = jnp.concatenate([plans, state.mean[None], state.kept])
         returns = problem.evaluate(world_key, obs, plans)

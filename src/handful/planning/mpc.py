@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from handful.errors import InputError
 from handful.planning.base import AbstractPlanner, optimise
 from handful.planning.problem import Problem
 from handful.policies.base import AbstractPolicy
@@ -21,22 +22,33 @@ class Forecast(eqx.Module):
 
 
 class MPCCarry(eqx.Module):
+    """What a controller remembers from one step to the next."""
+
     search: Any  # the planner's state, ready for the next step
     forecast: Forecast
 
 
-class MPC(AbstractPolicy):
-    """A planner as a policy. The carry is the planner's state, so a trial starts afresh with `init` and nothing else.
+def forecast_of(carry: MPCCarry) -> Forecast:
+    """What to record of a controller's carry."""
+    return carry.forecast
 
-    Raises `InputError` where the planning horizon is longer than a trial.
-    """
+
+class MPC(AbstractPolicy):
+    """A planner as a policy. The carry is the planner's state, so a trial starts afresh with `init` and nothing else."""
 
     planner: AbstractPlanner
     problem: Problem
 
+    def __check_init__(self) -> None:
+        if self.planner.horizon > self.problem.task.horizon:
+            raise InputError(
+                f"the planning horizon must be at most the {self.problem.task.horizon} steps of a trial, "
+                f"got {self.planner.horizon}"
+            )
+
     def init(self) -> MPCCarry:
         search = self.planner.init(self.problem)
-        nothing = Forecast(jnp.asarray(0.0), jnp.asarray(0.0), self.planner.plan(search))
+        nothing = Forecast(jnp.zeros(()), jnp.zeros(()), self.planner.plan(search))
         return MPCCarry(search, nothing)
 
     def __call__(

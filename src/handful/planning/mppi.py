@@ -12,6 +12,8 @@ from handful.planning.problem import Problem
 
 
 class MPPIState(eqx.Module):
+    """The plan that noise is added to."""
+
     mean: Float[Array, "h a"]
 
 
@@ -41,7 +43,7 @@ class MPPI(AbstractPlanner):
     ) -> tuple[MPPIState, Info]:
         plan_key, world_key = jax.random.split(key)
         task = problem.task
-        noise = coloured(plan_key, (self.candidates - 1, *state.mean.shape), self.colour)
+        noise = coloured(plan_key, (self.candidates - 1, self.horizon, task.action_size), self.colour)
         plans = jnp.clip(state.mean + self.std * (task.high - task.low) / 2 * noise, task.low, task.high)
         plans = jnp.concatenate([plans, state.mean[None]])
         returns = problem.evaluate(world_key, obs, plans)

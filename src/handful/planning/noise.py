@@ -9,7 +9,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 def coloured(key: PRNGKeyArray, shape: tuple[int, int, int], colour: Float[Array, ""]) -> Float[Array, "n h a"]:
     """Gaussian sequences over the middle axis with power spectrum `f^-colour` and unit variance.
 
-    The zero frequency takes the power of the lowest one, as in the reference implementation.
+    The zero frequency takes the power of the lowest one, as in the reference implementation. It and the highest one of
+    an even horizon have no mirror image, so they count half: colour 0 is white.
 
     Source: [Timmer95]. Deviates: no.
     """
@@ -25,6 +26,8 @@ def coloured(key: PRNGKeyArray, shape: tuple[int, int, int], colour: Float[Array
 
 
 def _basis(horizon: int) -> Float[np.ndarray, "h f"]:
-    """Cosine and sine of each frequency, side by side, over the steps."""
-    phase = 2 * np.pi * np.outer(np.arange(horizon), np.fft.rfftfreq(horizon))
-    return np.stack([np.cos(phase), np.sin(phase)], axis=-1).reshape(horizon, -1)
+    """Cosine and sine of each frequency, side by side, over the steps; orthogonal rows."""
+    frequency = np.fft.rfftfreq(horizon)
+    phase = 2 * np.pi * np.outer(np.arange(horizon), frequency)
+    mirrored = np.sqrt(np.where((frequency == 0) | (frequency == 0.5), 0.5, 1.0))[:, None]
+    return (np.stack([np.cos(phase), np.sin(phase)], axis=-1) * mirrored).reshape(horizon, -1)

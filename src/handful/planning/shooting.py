@@ -10,6 +10,8 @@ from handful.planning.problem import Problem
 
 
 class ShootingState(eqx.Module):
+    """The best plan so far."""
+
     best: Float[Array, "h a"]
     worth: Float[Array, ""]  # its return when it was found
 
@@ -28,7 +30,7 @@ class RandomShooting(AbstractPlanner):
         check_sizes(self, self.candidates)
 
     def init(self, problem: Problem) -> ShootingState:
-        return ShootingState(middle(problem.task, self.horizon), jnp.asarray(-jnp.inf))
+        return ShootingState(middle(problem.task, self.horizon), jnp.full((), -jnp.inf, float))
 
     def improve(
         self, key: PRNGKeyArray, problem: Problem, obs: Float[Array, "o"], state: ShootingState

@@ -43,7 +43,7 @@ class OpenLoop(AbstractPolicy):
     actions: Float[Array, "h a"]
 
     def init(self) -> Int[Array, ""]:
-        return jnp.asarray(0)
+        return jnp.zeros((), int)
 
     def __call__(
         self, key: PRNGKeyArray, obs: Float[Array, "o"], carry: Int[Array, ""]

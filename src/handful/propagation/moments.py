@@ -24,7 +24,7 @@ class Expectation(AbstractPropagator):
         def step(key: PRNGKeyArray, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
             return jax.vmap(lambda o, a: model.predict(o, a).mean)(obs, action)
 
-        return roll(key, step, policy, obs, 1, horizon)
+        return roll(key, step, policy, obs, particles=1, horizon=horizon)
 
 
 class DistributionSampling(AbstractPropagator):
@@ -41,7 +41,7 @@ class DistributionSampling(AbstractPropagator):
         def step(key: PRNGKeyArray, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
             return _draw(key, model, obs, action)
 
-        return roll(key, step, policy, obs, self.particles, horizon)
+        return roll(key, step, policy, obs, particles=self.particles, horizon=horizon)
 
 
 class MomentMatching(AbstractPropagator):
@@ -60,7 +60,7 @@ class MomentMatching(AbstractPropagator):
             drawn = _draw(draw_key, model, obs, action)
             return drawn.mean(0) + drawn.std(0) * jax.random.normal(redraw_key, drawn.shape)
 
-        return roll(key, step, policy, obs, self.particles, horizon)
+        return roll(key, step, policy, obs, particles=self.particles, horizon=horizon)
 
 
 def _draw(

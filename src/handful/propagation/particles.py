@@ -13,7 +13,7 @@ Move = Callable[[PRNGKeyArray, Float[Array, "p o"], Float[Array, "p a"]], Float[
 
 
 def roll(
-    key: PRNGKeyArray, move: Move, policy: AbstractPolicy, obs: Float[Array, "o"], particles: int, horizon: int
+    key: PRNGKeyArray, move: Move, policy: AbstractPolicy, obs: Float[Array, "o"], *, particles: int, horizon: int
 ) -> Rollout:
     """`particles` copies of `obs`, each asking `policy` and moved by `move`, for `horizon` steps."""
 

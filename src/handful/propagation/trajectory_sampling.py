@@ -30,7 +30,7 @@ class TSInf(AbstractPropagator):
         def step(key: PRNGKeyArray, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
             return sample_each(key, worlds, share, obs, action)
 
-        return roll(roll_key, step, policy, obs, self.particles, horizon)
+        return roll(roll_key, step, policy, obs, particles=self.particles, horizon=horizon)
 
 
 class TS1(AbstractPropagator):
@@ -53,7 +53,7 @@ class TS1(AbstractPropagator):
             seated = sample_each(noise_key, worlds, share, obs[seat], action[seat])
             return seated[jnp.argsort(seat)]
 
-        return roll(key, step, policy, obs, self.particles, horizon)
+        return roll(key, step, policy, obs, particles=self.particles, horizon=horizon)
 
 
 def sample_each(

@@ -12,6 +12,8 @@ from handful.envs.base import AbstractEnv
 from handful.policies.base import AbstractPolicy
 from handful.types import Transition
 
+Watch = Callable[[Any], Any]  # picks what to record of a policy's carry
+
 
 class Cursor(eqx.Module):
     """Where a trial stands between two pieces."""
@@ -31,6 +33,10 @@ class Piece(eqx.Module):
     watched: Any
 
 
+def nothing(carry: Any) -> None:
+    """Watch nothing."""
+
+
 def begin(key: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy) -> Cursor:
     """A fresh trial: reset the environment, and the policy's carry with it."""
     state, obs = env.reset(jax.random.fold_in(key, 0))
@@ -38,17 +44,11 @@ def begin(key: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy) -> Cursor
 
 
 def advance(
-    key: PRNGKeyArray,
-    env: AbstractEnv,
-    policy: AbstractPolicy,
-    cursor: Cursor,
-    steps: int,
-    watch: Callable[[Any], Any] = lambda carry: None,
+    key: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy, cursor: Cursor, *, steps: int, watch: Watch = nothing
 ) -> tuple[Cursor, Piece]:
     """The next `steps` steps of the trial that `begin` started with the same key.
 
-    Each step has its own key by its time, so the pieces that a trial is cut into change nothing. `watch` picks what to
-    record of the policy's carry.
+    Each step has its own key by its time, so the pieces that a trial is cut into change nothing.
     """
 
     def step(cursor: Cursor, _: None) -> tuple[Cursor, Piece]:
@@ -66,11 +66,9 @@ def advance(
     return jax.lax.scan(step, cursor, None, length=steps)
 
 
-def episode(
-    key: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy, watch: Callable[[Any], Any] = lambda carry: None
-) -> Piece:
+def episode(key: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy, watch: Watch = nothing) -> Piece:
     """A whole trial in one scan; `vmap` over keys runs many."""
-    _, piece = advance(key, env, policy, begin(key, env, policy), env.task.horizon, watch)
+    _, piece = advance(key, env, policy, begin(key, env, policy), steps=env.task.horizon, watch=watch)
     return piece
 
 

@@ -94,25 +94,29 @@ class RunFolder:
         return self._read_json(self.path / "summary.json")
 
     def save_trial(self, trial: int, arrays: dict[str, np.ndarray]) -> None:
-        """What happened in a trial: never rewritten, so that no data of a real system are ever lost."""
+        """What happened in a trial: kept beside the state, so that no data of a real system are ever lost."""
         checkpoint.save_arrays(self.trial_path(trial), arrays, {"trial": trial})
 
     def trial(self, trial: int) -> dict[str, np.ndarray]:
         return checkpoint.load_arrays(self.trial_path(trial))[0]
 
-    def save_state(self, state: Any, rows: list[Row]) -> None:
+    def save_state(self, state: Any, rows: list[Row], **header: Any) -> None:
         """Make the last trial final: the state first, then what is told from it."""
-        checkpoint.save(self.state_path, state, {"rows": [dataclasses.asdict(row) for row in rows]})
+        checkpoint.save(self.state_path, state, {"rows": [dataclasses.asdict(row) for row in rows], **header})
         self.write_metrics(rows)
 
     def load_state(self, like: checkpoint.State) -> tuple[checkpoint.State, list[Row]]:
+        """The state, in the structure of `like`, and the metrics so far."""
         state, header = checkpoint.load(self.state_path, like)
         return state, [Row(**row) for row in header["rows"]]
 
+    def state_header(self) -> dict[str, Any]:
+        """What the checkpoint says of itself, with the metrics as `rows`."""
+        return checkpoint.load_arrays(self.state_path)[1]
+
     def rows(self) -> list[Row]:
         """The metrics so far, from the checkpoint."""
-        _, header = checkpoint.load_arrays(self.state_path)
-        return [Row(**row) for row in header["rows"]]
+        return [Row(**row) for row in self.state_header()["rows"]]
 
     def write_metrics(self, rows: list[Row]) -> None:
         text = io.StringIO()

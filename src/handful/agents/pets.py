@@ -1,0 +1,40 @@
+"""PETS: probabilistic ensemble x trajectory sampling x cross-entropy method x trials."""
+
+import jax.numpy as jnp
+
+from handful.agents.mpc_agent import MPCAgent
+from handful.models.ensemble_learner import EnsembleLearner, Minibatches, Rate
+from handful.planning.cem import CEM
+from handful.planning.icem import ICEM
+from handful.propagation.trajectory_sampling import TSInf
+
+
+def pets(*, members: int = 5, particles: int = 5, horizon: int = 20) -> MPCAgent:
+    """Our default: small nets fitted well, standardised targets, iCEM with a small population.
+
+    Source: [Chua18] algorithm 1. Deviates: the settings, chosen for a CPU and few trials; see `docs/pets.md`.
+    """
+    layers = (64, 64)
+    learner = EnsembleLearner(
+        hidden=layers,
+        decay=jnp.full(len(layers) + 1, 1e-4),
+        members=members,
+        minibatches=Minibatches(size=64, epochs=20.0, least=2000, most=5000, held_out=False),
+    )
+    return MPCAgent(learner, ICEM(horizon=horizon), TSInf(particles))
+
+
+def pets_paper() -> MPCAgent:
+    """The published settings for cart-pole: 3 x 500 nets, 400 candidates, 20 particles, horizon 25, 5 iterations.
+
+    Source: [Chua18] appendix A and the released code. Deviates: no, apart from what `CEM` and `EnsembleLearner` state.
+    """
+    learner = EnsembleLearner(
+        hidden=(500, 500, 500),
+        decay=jnp.array([1e-4, 2.5e-4, 2.5e-4, 5e-4]),
+        rate=Rate(first=1e-3, last=1e-3, tempering=0.0),
+        members=5,
+        scale_targets=False,
+        minibatches=Minibatches(size=32, epochs=5.0, held_out=False),
+    )
+    return MPCAgent(learner, CEM(), TSInf(20))

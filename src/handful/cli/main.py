@@ -1,0 +1,105 @@
+"""The entry point: find the command, parse its options, run it, and turn bad input into one sentence."""
+
+import contextlib
+import importlib
+import io
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import handful
+
+# command: (module, one line of help); a module has a dataclass `Options` and a function `run(options)`
+COMMANDS = {
+    "tasks": ("handful.cli.tasks", "the tasks, their sizes, what is known of them"),
+    "train": ("handful.cli.train", "learn a task, trial by trial, into a run folder"),
+    "evaluate": ("handful.cli.evaluate", "run the learned controller from fresh starts: mean and spread"),
+    "report": ("handful.cli.report", "make report.html again from a run folder"),
+    "bench plan": ("handful.cli.bench_plan", "time one plan, and hold it against the machine's own matrix rate"),
+    "bench fit": ("handful.cli.bench_fit", "time gradient steps of an ensemble"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0 done, 2 bad input, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in {"-h", "--help", "help"}:
+        _print(overview())
+        return 0
+    if words[0] == "--version":
+        _print(f"handful {handful.__version__}")
+        return 0
+    name, rest = _split(words)
+    if name is None:
+        return _refuse(f"there is no command {' '.join(words[:1])!r}; the commands are {', '.join(COMMANDS)}")
+    module = importlib.import_module(COMMANDS[name][0])
+    options = _parse(module.Options, name, rest)
+    from handful.errors import InputError
+
+    try:
+        return module.run(options) or 0
+    except InputError as error:
+        return _refuse(str(error))
+
+
+def overview() -> str:
+    """What `handful --help` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  handful {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "handful: learn to control a system in a handful of trials.",
+            "",
+            *lines,
+            "",
+            "Start with:  handful train cartpole-swingup",
+            "Options of a command:  handful COMMAND --help",
+        ]
+    )
+
+
+def _split(words: list[str]) -> tuple[str | None, list[str]]:
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in COMMANDS:
+            return name, words[length:]
+    return None, words
+
+
+def _parse(kind: type, name: str, words: list[str]) -> Any:
+    """Options from words. Help exits with 0; anything wrong exits with 2 and one sentence."""
+    import tyro
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(kind, prog=f"handful {name}", args=words, config=(tyro.conf.FlagCreatePairsOff,))
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        _exit(_refuse(f"{_sentence(said.getvalue())} (see handful {name} --help)"))
+
+
+def _sentence(message: str) -> str:
+    """The body of the parser's framed message, as one line."""
+    body = re.split(r"\n\s*[-─│╭╮╰╯ ]{8,}\s*\n", message)
+    text = body[1] if len(body) > 1 else message
+    return " ".join(text.replace("│", " ").split()).rstrip(".")
+
+
+def _refuse(sentence: str) -> int:
+    sys.stderr.write(f"handful: {sentence}\n")
+    return 2
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _exit(code: int) -> NoReturn:
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    _exit(main())

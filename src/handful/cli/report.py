@@ -1,0 +1,28 @@
+"""`handful report`: the report again, from what the run folder holds."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Make report.html again from a run folder."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """a run folder"""
+
+
+def run(options: Options) -> None:
+    from handful.cli import runtime
+
+    runtime.start()
+    from handful.evaluation.report import write_report
+    from handful.training.run import RunFolder
+
+    folder = RunFolder.open(options.run)
+    write_report(folder)
+    sys.stdout.write(f"{folder.report_path}\n")

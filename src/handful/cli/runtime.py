@@ -1,0 +1,62 @@
+"""What the command line sets up before JAX starts; the library itself sets nothing."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+
+def start() -> None:
+    """Keep compiled programs in the user's cache folder, and keep quiet about what does not matter."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import jax
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "handful" / "compiled"
+    if jax.config.jax_compilation_cache_dir is None and os.environ.get("HANDFUL_COMPILATION_CACHE", "1") != "0":
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+class CompileClock:
+    """Adds up the seconds that tracing and compiling take in this process."""
+
+    def __init__(self) -> None:
+        import jax
+
+        self.seconds = 0.0
+        jax.monitoring.register_event_duration_secs_listener(self._heard)
+
+    def _heard(self, event: str, duration: float, **_: Any) -> None:
+        if event.startswith("/jax/core/compile/"):
+            self.seconds += duration
+
+
+def device() -> str:
+    """The device that computes, in words."""
+    import jax
+
+    first = jax.devices()[0]
+    name = _processor() if first.platform == "cpu" else first.device_kind
+    return f"{name}, {os.cpu_count()} cores" if first.platform == "cpu" else name
+
+
+def versions() -> dict[str, str]:
+    """Versions that decide what a run computes."""
+    from importlib.metadata import version
+
+    import handful
+
+    return {
+        "handful": handful.__version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("jax", "jaxlib", "equinox", "optax", "numpy")},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,71 @@
+"""The system that trials are run on, as the loop sees it: something to start and to advance."""
+
+from typing import Protocol
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from handful.envs.base import AbstractEnv
+from handful.errors import InputError
+from handful.policies.base import AbstractPolicy
+from handful.task import Task
+from handful.training.collect import Cursor, Piece, Watch, advance, begin, episode, returned
+
+
+class System(Protocol):
+    """A pure environment or a real one. It holds the trial in progress."""
+
+    task: Task
+
+    def start(self, key: PRNGKeyArray, policy: AbstractPolicy) -> None:
+        """Begin a trial."""
+        ...
+
+    def advance(self, policy: AbstractPolicy, *, steps: int, watch: Watch) -> tuple[Piece, bool]:
+        """Run `steps` steps; the piece always has that many rows. True when the trial is over."""
+        ...
+
+
+class Simulated:
+    """A pure environment: each piece is one compiled call."""
+
+    def __init__(self, env: AbstractEnv) -> None:
+        self.env, self.task = env, env.task
+        self._key: PRNGKeyArray
+        self._cursor: Cursor
+
+    def start(self, key: PRNGKeyArray, policy: AbstractPolicy) -> None:
+        self._key, self._cursor = key, _begin(key, self.env, policy)
+
+    def advance(self, policy: AbstractPolicy, *, steps: int, watch: Watch) -> tuple[Piece, bool]:
+        self._cursor, piece = jax.block_until_ready(_advance(self._key, self.env, policy, self._cursor, steps, watch))
+        if bool(self._cursor.over) and not (piece.transitions.terminated | piece.transitions.truncated).any():
+            raise InputError(
+                f"the environment gave an observation or reward that is not finite at step {int(self._cursor.time)} of a "
+                "trial; mend its step or reward; trials before this one are kept"
+            )
+        return piece, bool(self._cursor.over)
+
+
+@eqx.filter_jit
+def _begin(key: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy) -> Cursor:
+    return begin(key, env, policy)
+
+
+@eqx.filter_jit
+def _advance(
+    key: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy, cursor: Cursor, steps: int, watch: Watch
+) -> tuple[Cursor, Piece]:
+    return advance(key, env, policy, cursor, steps=steps, watch=watch)
+
+
+@eqx.filter_jit
+def returns_of(keys: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy) -> Float[Array, "n"]:
+    """Returns of whole trials, one a key, side by side."""
+    return jax.vmap(lambda key: returned(episode(key, env, policy)))(keys)
+
+
+def system_for(env: AbstractEnv) -> System:
+    """The loop's view of an environment."""
+    return Simulated(env)
