@@ -26,8 +26,8 @@ class Transition(eqx.Module):
 class Rollout(eqx.Module):
     """Particles that followed one plan or policy through the worlds of a belief."""
 
-    obs: Float[Array, "p h+1 o"]
     actions: Float[Array, "p h a"]
+    obs: Float[Array, "p h+1 o"]
 
 
 class Prediction(eqx.Module):

@@ -13,7 +13,7 @@ from handful.task import Task
 
 
 class AbstractAgent(eqx.Module):
-    """Everything that a trial loop needs of a learner and its controller. Hyperparameters are fields, memory is state."""
+    """What a trial loop needs of a learner and its controller. Hyperparameters are fields, memory is state."""
 
     @abstractmethod
     def init(self, key: PRNGKeyArray, task: Task) -> Any:

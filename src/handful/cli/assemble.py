@@ -92,7 +92,7 @@ def _propagator(options: AgentOptions, agent: "MPCAgent") -> Any:
     kind = kinds[options.propagation] if options.propagation else type(agent.propagator)
     if particles < 1 or (kind in {TSInf, TS1} and particles % members):
         raise InputError(
-            f"--particles must be a multiple of the {members} members, so that each candidate meets each member equally "
-            f"often; got {particles}"
+            f"--particles must be a multiple of the {members} members, so that each candidate meets each member "
+            f"equally often; got {particles}"
         )
     return kind(particles)

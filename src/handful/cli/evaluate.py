@@ -21,6 +21,7 @@ class Options:
 
 
 def run(options: Options) -> None:
+    """Run the episodes and print."""
     from handful.cli import runtime
 
     runtime.start()
@@ -44,6 +45,7 @@ def run(options: Options) -> None:
     each = " ".join(f"{value:.1f}" for value in returns)
     sys.stdout.write(
         f"{config['task']}, controller after trial {session.done - 1}, {options.episodes} fresh starts\n"
-        f"return {returns.mean():.1f} +- {returns.std():.1f} (std), least {returns.min():.1f}, most {returns.max():.1f}\n"
+        f"return {returns.mean():.1f} +- {returns.std():.1f} (std), "
+        f"least {returns.min():.1f}, most {returns.max():.1f}\n"
         f"each: {each}\n"
     )

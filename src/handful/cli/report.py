@@ -17,6 +17,7 @@ class Options:
 
 
 def run(options: Options) -> None:
+    """Draw and print where."""
     from handful.cli import runtime
 
     runtime.start()

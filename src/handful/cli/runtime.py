@@ -17,8 +17,14 @@ def start() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
+_COMPILING = {
+    "/jax/core/compile/jaxpr_to_mlir_module_duration",
+    "/jax/core/compile/backend_compile_duration",
+}
+
+
 class CompileClock:
-    """Adds up the seconds that tracing and compiling take in this process."""
+    """Adds up the seconds that lowering and compiling take in this process."""
 
     def __init__(self) -> None:
         import jax
@@ -27,7 +33,7 @@ class CompileClock:
         jax.monitoring.register_event_duration_secs_listener(self._heard)
 
     def _heard(self, event: str, duration: float, **_: Any) -> None:
-        if event.startswith("/jax/core/compile/"):
+        if event in _COMPILING:
             self.seconds += duration
 
 

@@ -1,7 +1,7 @@
 """`handful train`: learn a task into a run folder, watched, and safe against crashes."""
 
 import dataclasses
-import datetime
+import datetime as dt
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +29,7 @@ class Options(AgentOptions):
 
 
 def run(options: Options) -> int:
+    """Train, watched, into a run folder that ends with a report."""
     from handful.cli import runtime
 
     runtime.start()
@@ -77,8 +78,8 @@ def _opened(options: Options) -> tuple[Any, dict[str, Any]]:
         config = folder.config()
         if config.get("handful") != handful.__version__:
             raise InputError(
-                f"{options.resume} was made by handful {config.get('handful')}, this is {handful.__version__}: install that "
-                "version to go on, or start a new run"
+                f"{options.resume} was made by handful {config.get('handful')}, this is {handful.__version__}: "
+                "install that version to go on, or start a new run"
             )
         if options.trials is not None:
             config["trials"] = options.trials
@@ -88,7 +89,7 @@ def _opened(options: Options) -> tuple[Any, dict[str, Any]]:
     plain = {key: value for key, value in dataclasses.asdict(options).items() if key not in {"out", "resume"}}
     config = {"handful": handful.__version__, **plain, "trials": trials}
     built(config)  # bad input is refused before a folder is made
-    stamp = datetime.datetime.now(tz=datetime.UTC).astimezone().strftime("%Y%m%d-%H%M%S")
+    stamp = dt.datetime.now(tz=dt.UTC).astimezone().strftime("%Y%m%d-%H%M%S")
     name = str(options.task).rsplit(":", 1)[-1].replace("/", "-").lower()
     return RunFolder.create(options.out or Path("runs") / f"{name}-{stamp}", config), config
 

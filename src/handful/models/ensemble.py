@@ -26,8 +26,8 @@ class NetworkWorld(AbstractDynamics):
 
     def target(self, obs: Float[Array, "o"], action: Float[Array, "a"]) -> tuple[Float[Array, "o"], Float[Array, "o"]]:
         """Mean and std of the target, in the units of the observation."""
-        mean, log_var = self.net(self.input_scale(self.features.inputs(obs, action)))
-        return self.target_scale.inverse(mean), jnp.exp(0.5 * log_var) * self.target_scale.std
+        mean, var = self.net(self.input_scale(self.features.inputs(obs, action)))
+        return self.target_scale.inverse(mean), jnp.sqrt(var) * self.target_scale.std
 
     def predict(self, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Prediction:
         mean, std = self.target(obs, action)

@@ -261,9 +261,9 @@ def _nll(
 ) -> Float[Array, ""]:
     """Twice the Gaussian negative log-likelihood less its constant, mean over batch and outputs."""
     inputs, targets = batch
-    mean, log_var = jax.vmap(net)(inputs)
-    weight = jax.lax.stop_gradient(jnp.exp(tempering * log_var))
-    return jnp.mean(weight * ((mean - targets) ** 2 * jnp.exp(-log_var) + log_var))
+    mean, var = jax.vmap(net)(inputs)
+    weight = jax.lax.stop_gradient(var**tempering)
+    return jnp.mean(weight * ((mean - targets) ** 2 / var + jnp.log(var)))
 
 
 def _gathered(wanted: Bool[Array, "capacity"]) -> tuple[Int[Array, "capacity"], Int[Array, ""]]:

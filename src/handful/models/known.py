@@ -1,6 +1,7 @@
 """Dynamics that are known: a function, believed without doubt."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -28,7 +29,7 @@ class KnownDynamics(AbstractDynamics):
         return Prediction(self.function(obs, action), zero, zero)
 
     def worlds(self, key: PRNGKeyArray, count: int) -> "KnownDynamics":
-        def stack(leaf: Array) -> Array:
+        def stack(leaf: Any) -> Any:
             return jnp.broadcast_to(leaf, (count, *jnp.shape(leaf))) if eqx.is_array(leaf) else leaf
 
         return jax.tree.map(stack, self)

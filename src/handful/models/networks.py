@@ -12,11 +12,15 @@ def swish(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     return half * jnp.tanh(half) + half
 
 
-class GaussianNet(eqx.Module):
-    """A multilayer perceptron that gives a mean and a log-variance for each output.
+LEAST_LOG_VAR = -40.0  # below every sensible bound; keeps the squared precision within float32 in gradients
 
-    The log-variance is kept between bounds, softly: `upper - softplus(upper - v)`, then
-    `lower + softplus(v - lower)`. The bounds are leaves, learned or left as they are by the learner.
+
+class GaussianNet(eqx.Module):
+    """A multilayer perceptron that gives a mean and a variance for each output.
+
+    The last layer's log-variance `v` is kept between bounds, softly: `w = upper - softplus(upper - v)`, then
+    `lower + softplus(w - lower)`. In terms of the variance that is `exp(lower) + 1 / (exp(-upper) + exp(-v))`,
+    without a logarithm. The bounds are leaves, learned or left as they are by the learner.
 
     Source: [Chua18] appendix A.1. Deviates: no.
     """
@@ -43,9 +47,9 @@ class GaussianNet(eqx.Module):
         )
 
     def __call__(self, x: Float[Array, "i"]) -> tuple[Float[Array, "d"], Float[Array, "d"]]:
-        """Mean and log-variance."""
+        """Mean and variance."""
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             x = swish(x @ weight + bias)
         mean, log_var = jnp.split(x @ self.weights[-1] + self.biases[-1], 2)
-        log_var = self.log_var_upper - jax.nn.softplus(self.log_var_upper - log_var)
-        return mean, self.log_var_lower + jax.nn.softplus(log_var - self.log_var_lower)
+        precision = jnp.exp(-jnp.maximum(log_var, LEAST_LOG_VAR))
+        return mean, jnp.exp(self.log_var_lower) + 1 / (jnp.exp(-self.log_var_upper) + precision)

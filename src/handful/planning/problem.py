@@ -32,7 +32,7 @@ class Problem(eqx.Module):
     ) -> Float[Array, "p"]:
         """What one plan returns in each particle; minus infinity where anything on the way is not finite."""
         rollout = self.rollout(key, obs, plan)
-        return jax.vmap(self._return)(rollout.obs, rollout.actions)
+        return jax.vmap(self._return)(rollout.actions, rollout.obs)
 
     def evaluate(self, key: PRNGKeyArray, obs: Float[Array, "o"], plans: Float[Array, "n h a"]) -> Float[Array, "n"]:
         """What each plan is worth. All meet the same worlds and the same noise.
@@ -47,7 +47,7 @@ class Problem(eqx.Module):
 
         return jax.vmap(worth)(plans)
 
-    def _return(self, obs: Float[Array, "h+1 o"], actions: Float[Array, "h a"]) -> Float[Array, ""]:
+    def _return(self, actions: Float[Array, "h a"], obs: Float[Array, "h+1 o"]) -> Float[Array, ""]:
         """The discounted sum of rewards up to and with the step that terminates."""
         rewards = jax.vmap(self.task.reward)(obs[:-1], actions, obs[1:])
         over = jnp.cumsum(jax.vmap(self.task.terminated)(obs[1:]))

@@ -17,13 +17,14 @@ def fan(
     obs: Float[Array, "t o"],
     actions: Float[Array, "t a"],
     starts: Int[Array, "s"],
+    *,
     horizon: int,
-) -> Float[Array, "s p h+1 o"]:
+) -> Float[Array, "s p {horizon}+1 o"]:
     """Particles that follow the trial's own actions for `horizon` steps from each start."""
     worlds = model.world_count or PARTICLES
     propagator = TSInf(worlds * max(1, round(PARTICLES / worlds)))
 
-    def one(start: Int[Array, ""]) -> Float[Array, "p h+1 o"]:
+    def one(start: Int[Array, ""]) -> Float[Array, "p _ o"]:
         plan = jax.lax.dynamic_slice_in_dim(actions, start, horizon)
         return propagator(key, model, OpenLoop(plan), obs[start], horizon).obs
 

@@ -21,10 +21,13 @@ class Expectation(AbstractPropagator):
     def __call__(
         self, key: PRNGKeyArray, model: AbstractDynamics, policy: AbstractPolicy, obs: Float[Array, "o"], horizon: int
     ) -> Rollout:
-        def step(key: PRNGKeyArray, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
+        def draw(key: PRNGKeyArray) -> None:
+            return None
+
+        def move(drawn: None, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
             return jax.vmap(lambda o, a: model.predict(o, a).mean)(obs, action)
 
-        return roll(key, step, policy, obs, particles=1, horizon=horizon)
+        return roll(key, policy, obs, draw=draw, move=move, particles=1, horizon=horizon)
 
 
 class DistributionSampling(AbstractPropagator):
@@ -38,10 +41,15 @@ class DistributionSampling(AbstractPropagator):
     def __call__(
         self, key: PRNGKeyArray, model: AbstractDynamics, policy: AbstractPolicy, obs: Float[Array, "o"], horizon: int
     ) -> Rollout:
-        def step(key: PRNGKeyArray, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
-            return _draw(key, model, obs, action)
+        def draw(key: PRNGKeyArray) -> Float[Array, "p o"]:
+            return jax.random.normal(key, (self.particles, *obs.shape))
 
-        return roll(key, step, policy, obs, particles=self.particles, horizon=horizon)
+        def move(
+            noise: Float[Array, "p o"], obs: Float[Array, "p o"], action: Float[Array, "p a"]
+        ) -> Float[Array, "p o"]:
+            return _drawn(noise, model, obs, action)
+
+        return roll(key, policy, obs, draw=draw, move=move, particles=self.particles, horizon=horizon)
 
 
 class MomentMatching(AbstractPropagator):
@@ -55,17 +63,20 @@ class MomentMatching(AbstractPropagator):
     def __call__(
         self, key: PRNGKeyArray, model: AbstractDynamics, policy: AbstractPolicy, obs: Float[Array, "o"], horizon: int
     ) -> Rollout:
-        def step(key: PRNGKeyArray, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
-            draw_key, redraw_key = jax.random.split(key)
-            drawn = _draw(draw_key, model, obs, action)
-            return drawn.mean(0) + drawn.std(0) * jax.random.normal(redraw_key, drawn.shape)
+        def draw(key: PRNGKeyArray) -> Float[Array, "2 p o"]:
+            return jax.random.normal(key, (2, self.particles, *obs.shape))
 
-        return roll(key, step, policy, obs, particles=self.particles, horizon=horizon)
+        def move(
+            noise: Float[Array, "2 p o"], obs: Float[Array, "p o"], action: Float[Array, "p a"]
+        ) -> Float[Array, "p o"]:
+            drawn = _drawn(noise[0], model, obs, action)
+            return drawn.mean(0) + drawn.std(0) * noise[1]
+
+        return roll(key, policy, obs, draw=draw, move=move, particles=self.particles, horizon=horizon)
 
 
-def _draw(
-    key: PRNGKeyArray, model: AbstractDynamics, obs: Float[Array, "p o"], action: Float[Array, "p a"]
+def _drawn(
+    noise: Float[Array, "p o"], model: AbstractDynamics, obs: Float[Array, "p o"], action: Float[Array, "p a"]
 ) -> Float[Array, "p o"]:
     prediction = jax.vmap(model.predict)(obs, action)
-    std = jnp.sqrt(prediction.aleatoric + prediction.epistemic)
-    return prediction.mean + std * jax.random.normal(key, obs.shape)
+    return prediction.mean + jnp.sqrt(prediction.aleatoric + prediction.epistemic) * noise

@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from handful.models.base import AbstractDynamics
 from handful.policies.base import AbstractPolicy
@@ -27,10 +27,13 @@ class TSInf(AbstractPropagator):
         count, share = balanced(model, self.particles)
         worlds = model.worlds(world_key, count)
 
-        def step(key: PRNGKeyArray, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
-            return sample_each(key, worlds, share, obs, action)
+        def draw(key: PRNGKeyArray) -> Key[Array, "p"]:
+            return jax.random.split(key, self.particles)
 
-        return roll(roll_key, step, policy, obs, particles=self.particles, horizon=horizon)
+        def move(keys: Key[Array, "p"], obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
+            return sample_each(keys, worlds, share, obs, action)
+
+        return roll(roll_key, policy, obs, draw=draw, move=move, particles=self.particles, horizon=horizon)
 
 
 class TS1(AbstractPropagator):
@@ -46,21 +49,23 @@ class TS1(AbstractPropagator):
     ) -> Rollout:
         count, share = balanced(model, self.particles)
 
-        def step(key: PRNGKeyArray, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
+        def draw(key: PRNGKeyArray) -> tuple[PRNGKeyArray, Int[Array, "p"], Key[Array, "p"]]:
             world_key, seat_key, noise_key = jax.random.split(key, 3)
             seat = jax.random.permutation(seat_key, self.particles)  # particle seat[i] takes place i
-            worlds = model.worlds(world_key, count)
-            seated = sample_each(noise_key, worlds, share, obs[seat], action[seat])
+            return world_key, seat, jax.random.split(noise_key, self.particles)
+
+        def move(drawn: tuple, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
+            world_key, seat, keys = drawn
+            seated = sample_each(keys, model.worlds(world_key, count), share, obs[seat], action[seat])
             return seated[jnp.argsort(seat)]
 
-        return roll(key, step, policy, obs, particles=self.particles, horizon=horizon)
+        return roll(key, policy, obs, draw=draw, move=move, particles=self.particles, horizon=horizon)
 
 
 def sample_each(
-    key: PRNGKeyArray, worlds: AbstractDynamics, share: int, obs: Float[Array, "p o"], action: Float[Array, "p a"]
+    keys: Key[Array, "p"], worlds: AbstractDynamics, share: int, obs: Float[Array, "p o"], action: Float[Array, "p a"]
 ) -> Float[Array, "p o"]:
     """One step of all particles: the first `share` in the first world, and so on."""
-    keys = jax.random.split(key, obs.shape[0])
 
     def grouped(values: Array) -> Array:
         return values.reshape(-1, share, *values.shape[1:])

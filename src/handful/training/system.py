@@ -7,10 +7,12 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from handful.envs.base import AbstractEnv
+from handful.envs.gymnasium_adapter import GymnasiumEnv
 from handful.errors import InputError
 from handful.policies.base import AbstractPolicy
 from handful.task import Task
 from handful.training.collect import Cursor, Piece, Watch, advance, begin, episode, returned
+from handful.training.hosted import Hosted
 
 
 class System(Protocol):
@@ -66,6 +68,6 @@ def returns_of(keys: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy) -> 
     return jax.vmap(lambda key: returned(episode(key, env, policy)))(keys)
 
 
-def system_for(env: AbstractEnv) -> System:
+def system_for(env: AbstractEnv | GymnasiumEnv) -> Simulated | Hosted:
     """The loop's view of an environment."""
-    return Simulated(env)
+    return Simulated(env) if isinstance(env, AbstractEnv) else Hosted(env)

@@ -1,0 +1,92 @@
+"""`handful bench plan`: how long one plan takes, and how much of that is arithmetic."""
+
+import dataclasses
+import statistics
+from pathlib import Path
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Time one plan of the cross-entropy method through an untrained ensemble, on the cart-pole task."""
+
+    candidates: int = 500
+    horizon: int = 15
+    particles: int = 20
+    iterations: int = 5
+    members: int = 5
+    layers: int = 4
+    width: int = 200
+    repeats: int = 20
+    json: Path | None = None
+    """write the result to this file too"""
+
+
+def run(options: Options) -> None:
+    """Measure and print."""
+    from handful.cli import bench, runtime
+
+    runtime.start()
+    clock = runtime.CompileClock()
+    bench.check_counts(options)
+    act, net_inputs, net_outputs = _controller(options)
+
+    import jax
+
+    jax.block_until_ready(act())
+    compile_s = clock.seconds
+    rate = bench.MatrixRate()
+    rate.read()
+    seconds = bench.seconds_of(act, options.repeats)
+    rate.read()
+
+    evaluations = options.candidates * options.horizon * options.particles * options.iterations
+    weights = bench.multiplications(net_inputs, net_outputs, options.layers, options.width)
+    median = statistics.median(seconds)
+    gflops = 2 * weights * evaluations / median / 1e9
+    settings = {name: value for name, value in vars(options).items() if name != "json"}
+    bench.present(
+        {
+            **settings,
+            "seconds": median,
+            "seconds_p99": sorted(seconds)[min(len(seconds) - 1, int(0.99 * len(seconds)))],
+            "gflops": gflops,
+            "matrix_rate_gflops": rate.gflops,
+            "share": gflops / rate.gflops,
+            "compile_s": compile_s,
+            "device": runtime.device(),
+            "versions": runtime.versions(),
+        },
+        options.json,
+    )
+
+
+def _controller(options: Options) -> tuple[Any, int, int]:
+    """A call that plans once, and the sizes of a net's input and output."""
+    import equinox as eqx
+    import jax
+    import jax.numpy as jnp
+
+    from handful.envs.cartpole import CartPoleSwingUp
+    from handful.models.ensemble_learner import EnsembleLearner
+    from handful.planning.cem import CEM
+    from handful.planning.mpc import MPC
+    from handful.planning.problem import Problem
+    from handful.propagation.trajectory_sampling import TSInf
+
+    env = CartPoleSwingUp()
+    learner = EnsembleLearner(
+        hidden=(options.width,) * options.layers, decay=jnp.zeros(options.layers + 1), members=options.members
+    )
+    state = learner.init(jax.random.key(0), env.task)
+    planner = CEM(
+        horizon=options.horizon,
+        candidates=options.candidates,
+        elites=max(1, options.candidates // 10),
+        iterations=options.iterations,
+    )
+    policy = MPC(planner, Problem(env.task, learner.model(state), TSInf(options.particles)))
+    _, obs = env.reset(jax.random.key(1))
+    act = eqx.filter_jit(lambda policy, key, obs, carry: policy(key, obs, carry))
+    carry, key = policy.init(), jax.random.key(2)
+    return (lambda: act(policy, key, obs, carry)), state.members.features.input_size, 2 * env.task.obs_size

@@ -1,0 +1,169 @@
+"""A Gymnasium environment as a system to control: stepped on the host, never pretended to be pure."""
+
+import math
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import gymnasium
+import numpy as np
+from jaxtyping import Float
+
+from handful.envs.base import Frame
+from handful.envs.gymnasium_task import (
+    LearnedReward,
+    LearnedTermination,
+    action_space,
+    notes_of,
+    one_line,
+    probe,
+    task_of,
+)
+from handful.errors import InputError
+from handful.task import Task
+
+Answer = TypeVar("Answer")
+
+SCREENLESS = "no pictures are drawn, since there is no screen; set MUJOCO_GL=egl to draw without one"
+
+
+class GymnasiumEnv:
+    """A `gymnasium.Env` with a bounded `Box` of actions and a flat `Box` of observations.
+
+    `reward(obs, action, next_obs)` and `terminated(next_obs)` tell the planner what is wanted; they are written with
+    `jax.numpy` and see the environment's own observation. What is missing is learned: the observation grows by an
+    entry that holds the last reward, or whether the last step terminated, and the model predicts it like any other.
+    The rewards that count are always the environment's own.
+
+    The environment is reset once here, to try these functions before any trial depends on them.
+
+    >>> import gymnasium
+    >>> env = GymnasiumEnv(gymnasium.make("Pendulum-v1"), names=("cos", "sin", "speed [rad/s]"))
+    >>> env.task.names
+    ('cos', 'sin', 'speed [rad/s]', 'reward', 'terminated')
+    >>> env.reset(seed=3).shape
+    (5,)
+
+    Raises `InputError` where the spaces are of another kind, where names or angles do not fit, and where a given
+    function cannot be used; in use, where the environment breaks Gymnasium's contract, raises, or is not finite.
+    """
+
+    task: Task
+    notes: tuple[str, ...]  # sentences on what is learned or assumed, because nobody said it
+
+    def __init__(
+        self,
+        env: gymnasium.Env,
+        *,
+        reward: Any = None,  # these four may come from a user's file, so nothing is taken for granted
+        terminated: Any = None,
+        names: Any = None,  # strings
+        angles: Any = (),  # indices
+    ) -> None:
+        self.env = env
+        self.task = task_of(env, reward=reward, terminated=terminated, names=names, angles=angles)
+        self.notes = (*notes_of(env, self.task), *((SCREENLESS,) if _is_screenless(env) else ()))
+        self._draws = env.render_mode == "rgb_array" and not _is_screenless(env)
+        self._actions = action_space(env)
+        self._size = self.task.obs_size - len(self.task.memoryless)  # of the environment's own observation
+        self._time = 0  # [steps] since the reset
+        probe(self.task, self.reset(seed=0))
+
+    def reset(self, seed: int) -> Float[np.ndarray, "o"]:
+        """Start a trial. The same seed starts the same trial, as far as the environment keeps to that."""
+        self._time = 0
+        answer = self._ask(lambda: self.env.reset(seed=seed))
+        if not isinstance(answer, tuple) or len(answer) != 2:
+            raise InputError(f"the environment's reset must return (obs, info), got {_described(answer)}")
+        return self._augmented(self._observed(answer[0]), 0.0, terminated=False)
+
+    def step(self, action: Float[np.ndarray, "a"]) -> tuple[Float[np.ndarray, "o"], float, bool, bool]:
+        """Take the nearest allowed action: next_obs, reward, terminated, truncated."""
+        self._time += 1
+        space = self._actions
+        allowed = np.clip(np.asarray(action).reshape(space.shape).astype(space.dtype), space.low, space.high)
+        answer = self._ask(lambda: self.env.step(allowed))
+        if not isinstance(answer, tuple) or len(answer) != 5:
+            raise InputError(
+                "the environment's step must return (obs, reward, terminated, truncated, info), got "
+                f"{_described(answer)} {self._where}"
+            )
+        obs, reward = self._observed(answer[0]), self._paid(answer[1])
+        terminated, truncated = bool(answer[2]), bool(answer[3])
+        return self._augmented(obs, reward, terminated=terminated), reward, terminated, truncated
+
+    def draw(self) -> Frame | None:
+        """A picture of the system as it stands now; None where the environment gives none."""
+        if not self._draws:
+            return None
+        try:
+            frame = np.asarray(self.env.render())
+        except Exception:  # noqa: BLE001  # a missing screen or drawing package must not end a trial
+            self._draws = False
+            return None
+        return frame if frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3 else None
+
+    def close(self) -> None:
+        """Let go of windows and devices."""
+        self.env.close()
+
+    @property
+    def _where(self) -> str:
+        """The end of a complaint."""
+        return f"at step {self._time} of a trial; trials before this one are kept" if self._time else "at a reset"
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        try:
+            return question()
+        except Exception as error:
+            raise InputError(
+                f"the environment raised {type(error).__name__} ({one_line(error)}) {self._where}"
+            ) from error
+
+    def _observed(self, raw: Any) -> Float[np.ndarray, "own"]:
+        try:
+            with np.errstate(over="ignore"):
+                obs = np.asarray(raw, self.task.low.dtype)
+        except (TypeError, ValueError):
+            obs = np.empty(0)
+        if obs.shape != (self._size,):
+            raise InputError(
+                f"the environment's observations must be {self._size} numbers, as its observation space says, got "
+                f"{_described(raw)} {self._where}"
+            )
+        if not np.isfinite(obs).all():
+            entry = int(np.argmin(np.isfinite(obs)))
+            raise InputError(
+                f"the environment's observations must be finite, got {obs[entry]} as {self.task.names[entry]!r} "
+                f"{self._where}"
+            )
+        return obs
+
+    def _paid(self, raw: Any) -> float:
+        try:
+            reward = np.asarray(raw, self.task.low.dtype).item()
+        except (TypeError, ValueError):
+            raise InputError(
+                f"the environment's reward must be one number, got {_described(raw)} {self._where}"
+            ) from None
+        if not math.isfinite(reward):
+            raise InputError(f"the environment's reward must be finite, got {reward} {self._where}")
+        return reward
+
+    def _augmented(self, obs: Float[np.ndarray, "own"], reward: float, *, terminated: bool) -> Float[np.ndarray, "o"]:
+        learned = [reward] if isinstance(self.task.reward, LearnedReward) else []
+        learned += [float(terminated)] if isinstance(self.task.terminated, LearnedTermination) else []
+        return np.append(obs, np.array(learned, obs.dtype))
+
+
+def _is_screenless(env: gymnasium.Env) -> bool:
+    """Whether a picture would be asked of MuJoCo with nowhere to draw it, which aborts the whole process."""
+    somewhere = {"DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"} & os.environ.keys()
+    return sys.platform == "linux" and not somewhere and hasattr(env.unwrapped, "mujoco_renderer")
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    return f"a {type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else f"a {type(value).__name__}"

@@ -1,0 +1,211 @@
+"""The task of a Gymnasium environment: what is wanted, given where somebody gave it and learned where nobody did."""
+
+import inspect
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import equinox as eqx
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from handful.errors import InputError
+from handful.task import Task
+
+DEFAULT_HORIZON = 1000  # [steps] of a trial that nobody else ends
+
+UNCOMPILABLE = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
+
+
+class GivenReward(eqx.Module):
+    """A reward that knows only the environment's own observation, the first `size` entries."""
+
+    function: Any  # a user's, not to be relied on before it was tried
+    size: int = eqx.field(static=True)
+
+    def __call__(
+        self, obs: Float[Array, "o"], action: Float[Array, "a"], next_obs: Float[Array, "o"]
+    ) -> Float[Array, ""]:
+        return jnp.asarray(self.function(obs[: self.size], action, next_obs[: self.size]), float)
+
+
+class GivenTermination(eqx.Module):
+    """A termination that knows only the environment's own observation, the first `size` entries."""
+
+    function: Any
+    size: int = eqx.field(static=True)
+
+    def __call__(self, obs: Float[Array, "o"]) -> Bool[Array, ""]:
+        return jnp.asarray(self.function(obs[: self.size]), bool)
+
+
+class LearnedReward(eqx.Module):
+    """The reward that the observation carries, so that a model predicts it."""
+
+    index: int = eqx.field(static=True)
+
+    def __call__(
+        self, obs: Float[Array, "o"], action: Float[Array, "a"], next_obs: Float[Array, "o"]
+    ) -> Float[Array, ""]:
+        return next_obs[self.index]
+
+
+class LearnedTermination(eqx.Module):
+    """The 0 or 1 that the observation carries, so that a model predicts it."""
+
+    index: int = eqx.field(static=True)
+
+    def __call__(self, obs: Float[Array, "o"]) -> Bool[Array, ""]:
+        return obs[self.index] > 0.5
+
+
+def task_of(env: gymnasium.Env, *, reward: Any, terminated: Any, names: Any, angles: Any) -> Task:
+    """The task, whose observation ends in "reward" and "terminated" where these are to be learned.
+
+    Raises `InputError` where spaces, names or angles cannot be used.
+    """
+    actions, size = action_space(env), _obs_size(env)
+    missing = [name for name, function in (("reward", reward), ("terminated", terminated)) if function is None]
+    end = size + len(missing)
+    return Task(
+        reward=LearnedReward(size) if reward is None else GivenReward(reward, size),
+        terminated=LearnedTermination(end - 1) if terminated is None else GivenTermination(terminated, size),
+        low=jnp.asarray(actions.low.ravel(), float),
+        high=jnp.asarray(actions.high.ravel(), float),
+        names=(*_names(names, size), *missing),
+        dt=_dt(env) or 1.0,
+        horizon=_horizon(env) or DEFAULT_HORIZON,
+        angles=_angles(angles, size),
+        memoryless=tuple(range(size, end)),
+    )
+
+
+def notes_of(env: gymnasium.Env, task: Task) -> tuple[str, ...]:
+    """Sentences on what is learned or assumed, because nobody said it."""
+    notes = {
+        "the reward is learned from data, since no reward function is given": isinstance(task.reward, LearnedReward),
+        "when a trial terminates is learned from data, since no terminated function is given": isinstance(
+            task.terminated, LearnedTermination
+        ),
+        f"a trial lasts {DEFAULT_HORIZON} steps at most, since the environment sets no limit; wrap it in "
+        "gymnasium.wrappers.TimeLimit to set one": _horizon(env) is None,
+        "a control step is taken to last 1 s, since the environment has neither dt nor render_fps": _dt(env) is None,
+    }
+    return tuple(note for note, holds in notes.items() if holds)
+
+
+def probe(task: Task, obs: Float[np.ndarray, "o"]) -> None:
+    """Try the given functions as a planner will: compiled, on one observation and the middle of the actions.
+
+    Raises `InputError` where one takes other arguments, cannot be compiled, raises, or gives anything but one finite
+    number, or one truth value.
+    """
+    if isinstance(task.reward, GivenReward):
+        raw = jnp.asarray(obs[: task.reward.size])
+        action = (task.low + task.high) / 2
+        value = _tried("reward", task.reward.function, obs=raw, action=action, next_obs=raw)
+        if not _is_kind(value, jnp.number) or jnp.shape(value) != ():
+            raise InputError(f"reward must return one number, got {_described(value)}")
+        if not math.isfinite(value):
+            raise InputError(f"reward must be finite, got {float(value)} for the first observation {np.asarray(raw)}")
+    if isinstance(task.terminated, GivenTermination):
+        value = _tried("terminated", task.terminated.function, obs=jnp.asarray(obs[: task.terminated.size]))
+        if not _is_kind(value, jnp.bool_) or jnp.shape(value) != ():
+            raise InputError(f"terminated must return one truth value, got {_described(value)}")
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an exception as part of a sentence."""
+    return " ".join(str(error).split()).rstrip(".") or "no message"
+
+
+def action_space(env: gymnasium.Env) -> gymnasium.spaces.Box:
+    """The action space. Raises `InputError` where it is no bounded box of real numbers."""
+    space = env.action_space
+    if not isinstance(space, gymnasium.spaces.Box) or not np.issubdtype(space.dtype, np.floating):
+        raise InputError(f"the action space must be a bounded Box of real numbers, got {space}; no other is supported")
+    if not space.is_bounded():
+        raise InputError(
+            f"the action space must be bounded, got {space}; give its Box finite limits for the planner to search in"
+        )
+    return space
+
+
+def _obs_size(env: gymnasium.Env) -> int:
+    space = env.observation_space
+    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+        raise InputError(
+            f"the observation space must be a flat Box, one number an entry, got {space}; images are not supported, "
+            "anything else can be wrapped in gymnasium.wrappers.FlattenObservation"
+        )
+    return space.shape[0]
+
+
+def _names(names: Any, size: int) -> tuple[str, ...]:
+    if names is None:
+        return tuple(f"obs {index}" for index in range(size))
+    said = tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else (names,)
+    if len(said) != size or not all(isinstance(name, str) for name in said):
+        raise InputError(f"names must be {size} strings, one per observation entry, got {said}")
+    return said
+
+
+def _angles(angles: Any, size: int) -> tuple[int, ...]:
+    said = tuple(angles) if isinstance(angles, Iterable) else (angles,)
+    if not all(isinstance(index, int | np.integer) and 0 <= index < size for index in said) or len({*said}) < len(said):
+        raise InputError(f"angles must be distinct indices from 0 to {size - 1}, got {said}")
+    return tuple(int(index) for index in said)
+
+
+def _dt(env: gymnasium.Env) -> float | None:
+    """The length of a control step [s]."""
+    dt: Any = getattr(env.unwrapped, "dt", None)
+    rate: Any = env.metadata.get("render_fps")
+    if _is_positive(dt):
+        return float(dt)
+    return 1 / float(rate) if _is_positive(rate) else None
+
+
+def _horizon(env: gymnasium.Env) -> int | None:
+    """The length of a trial [steps]."""
+    names = [name for name in ("_max_episode_steps", "max_episode_steps") if env.has_wrapper_attr(name)]
+    said: list[Any] = [env.spec.max_episode_steps if env.spec else None, *map(env.get_wrapper_attr, names)]
+    return next((int(steps) for steps in said if _is_positive(steps)), None)
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and 0 < float(value) < math.inf
+
+
+def _tried(name: str, function: Any, **arguments: Array) -> Any:
+    """What a function answers when compiled."""
+    wanted = f"{name}({', '.join(arguments)})"
+    if not callable(function):
+        raise InputError(f"{wanted} must be a function, got {_described(function)}")
+    values = tuple(arguments.values())
+    try:
+        inspect.signature(function).bind(*values)
+    except TypeError:
+        raise InputError(f"{wanted} is what is called, got {name}{inspect.signature(function)}") from None
+    try:
+        return eqx.filter_jit(function)(*values)
+    except UNCOMPILABLE as error:
+        raise InputError(
+            f"{name} cannot be compiled ({type(error).__name__}); write it with jax.numpy in place of numpy and math, "
+            "and with jnp.where in place of if"
+        ) from error
+    except Exception as error:
+        raise InputError(f"{name} raised {type(error).__name__} when tried: {one_line(error)}") from error
+
+
+def _is_kind(value: Any, kind: Any) -> bool:
+    return eqx.is_array_like(value) and jnp.issubdtype(jnp.result_type(value), kind)
+
+
+def _described(value: Any) -> str:
+    if eqx.is_array(value):
+        return f"an array of type {value.dtype} and shape {value.shape}"
+    return f"{value!r}, a {type(value).__name__}"

@@ -1,0 +1,114 @@
+"""The words and numbers of a report: what the run was, how it went, and how to do it again."""
+
+import dataclasses
+import json
+import math
+import shlex
+from typing import Any
+
+from handful.evaluation.record import Record
+from handful.training.run import COLUMNS, Row
+
+NOT_OPTIONS = {"handful", "task", "out", "resume"}  # of the configuration's entries
+LEFT_OUT = {"agent": "pets"}  # what `handful train` does unasked
+
+
+def title(record: Record) -> str:
+    """The task's name, without the folders before it."""
+    return str(record.config.get("task", "a run")).rsplit("/", 1)[-1]
+
+
+def subtitle(record: Record) -> str:
+    """Who learned, from what, where."""
+    controlled = record.last.trial
+    count = f"{controlled} trial{'s' if controlled != 1 else ''} after a random one" if controlled else "a random trial"
+    who = f"agent {record.config.get('agent', 'unknown')}, seed {record.config.get('seed', 'unknown')}"
+    where = record.summary.get("device")
+    return f"{who}, {count}" + (f", on {where}" if where else "")
+
+
+def verdict(record: Record) -> str:
+    """How it went, in a sentence."""
+    bar, solved = record.solved_return, record.solved_at
+    if solved is not None:
+        return (
+            f"Solved at trial {solved.trial}, after {_interaction(record, solved)}: return "
+            f"{number(solved.return_)}, and {number(bar)} is enough."
+        )
+    reached = f"the best return is {number(record.best.return_)}, at trial {record.best.trial}"
+    if bar is None:
+        return f"In {_interaction(record, record.last)}, {reached}. What return counts as solved is not laid down."
+    return f"Not solved in {_interaction(record, record.last)}: {reached}, and {number(bar)} would be enough."
+
+
+def headline(record: Record) -> list[tuple[str, str, str]]:
+    """Label, value and remark of the numbers at the top."""
+    solved = record.solved_at
+    none_known = record.solved_return is None
+    return [
+        ("best return", number(record.best.return_), f"trial {record.best.trial}"),
+        ("last return", number(record.last.return_), f"trial {record.last.trial}"),
+        ("solved", "no bar known" if none_known else f"trial {solved.trial}" if solved else "not yet",
+         "" if none_known else f"from a return of {number(record.solved_return)}"),
+        ("interaction", f"{grouped(record.last.env_steps)} steps", _seconds(record, record.last)),
+        ("wall time", f"{number(record.last.wall_s)} s", _compiled(record)),
+    ]  # fmt: skip
+
+
+def machine(record: Record) -> dict[str, str]:
+    """Where and with what it ran."""
+    versions = record.summary.get("versions") or {"handful": record.config.get("handful", "not recorded")}
+    return {"device": str(record.summary.get("device", "not recorded")), **{k: str(v) for k, v in versions.items()}}
+
+
+def table(record: Record) -> tuple[list[str], list[list[str]]]:
+    """All rows of the metrics, to four figures."""
+    return COLUMNS, [[_cell(value) for value in dataclasses.astuple(row)] for row in record.rows]
+
+
+def command(config: dict[str, Any]) -> str:
+    """The command line that begins the same run; what was left to its default is left out."""
+    words = ["handful", "train", str(config.get("task", "TASK"))]
+    for name, value in config.items():
+        if name in NOT_OPTIONS or value is None or value is False or LEFT_OUT.get(name) == value:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        words += [] if value is True else [str(each) for each in (value if isinstance(value, list) else [value])]
+    return shlex.join(words)
+
+
+def configuration(record: Record) -> str:
+    """All settings, as `config.json` has them."""
+    return json.dumps(record.config, indent=2)
+
+
+def number(value: float | None) -> str:
+    """Four figures, a true minus sign, and words where there is no number."""
+    if value is None:
+        return "none"
+    if not math.isfinite(value):
+        return "not finite"
+    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+
+
+def grouped(value: int) -> str:
+    """A count with its thousands apart."""
+    return f"{value:,}".replace(",", "\N{THIN SPACE}")
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else str(value) if isinstance(value, int) else number(value)
+
+
+def _interaction(record: Record, row: Row) -> str:
+    seconds = _seconds(record, row)
+    return f"{grouped(row.env_steps)} steps" + (f" ({seconds} of interaction)" if seconds else "")
+
+
+def _seconds(record: Record, row: Row) -> str:
+    return f"{number(row.env_steps * record.dt)} s" if record.task else ""
+
+
+def _compiled(record: Record) -> str:
+    seconds = record.summary.get("compile_s")
+    return "" if seconds is None else f"{number(seconds)} s of compiling"

@@ -1,0 +1,199 @@
+"""The report of a run: figures, an animation, and one page that holds them all."""
+
+from collections.abc import Callable
+
+from matplotlib.figure import Figure
+
+from handful.errors import InputError
+from handful.evaluation import by_trial, canvas, facts, page, within_trial
+from handful.evaluation.animation import animate
+from handful.evaluation.page import Picture, Section
+from handful.evaluation.record import Record, read
+from handful.evaluation.within_trial import OBS_SHOWN
+from handful.training.files import write_whole
+from handful.training.run import RunFolder
+
+
+def write_report(folder: RunFolder) -> None:
+    """Write `figures/*.png`, `videos/best-trial.gif` and `report.html`, whole each, in this order.
+
+    What the run does not hold is left out and said: an interrupted run has no baselines, a run of one random trial no
+    plans, a hosted environment no animation.
+
+    Raises `InputError` where no trial is finished or the folder cannot be written.
+    """
+    record = read(folder)
+    sections = [
+        _learned(record), _plans(record), _trials(record), _forecasts(record), _model(record), _times(record),
+        _metrics(record), _again(record),
+    ]  # fmt: skip
+    for section in sections:
+        for picture in section.pictures:
+            write_whole(folder.path / picture.file, picture.data)
+    top = page.tiles(facts.headline(record)) + page.notes(record.notes)
+    whole = page.page(
+        facts.title(record),
+        facts.subtitle(record),
+        facts.verdict(record),
+        top,
+        [section for section in sections if section.pictures or section.below or section.text],
+    )
+    write_whole(folder.report_path, whole)
+
+
+def _learned(record: Record) -> Section:
+    curve = _figure(
+        "learning-curve",
+        by_trial.learning_curve(record),
+        "Blue is the return that each trial achieved, more is better. Orange is what the controller expected while it "
+        "acted: far above blue, it believed a wrong model."
+        + (
+            " The flat lines are the same task without learning, with the spread over "
+            f"{max(map(len, record.baselines.values()))} episodes."
+            if record.baselines
+            else ""
+        ),
+    )
+    return Section("What it learned", pictures=[*_animation(record), curve])
+
+
+def _animation(record: Record) -> list[Picture]:
+    best = record.best_of(record.trials) if record.trials else None
+    if record.env is None or best is None:
+        return []
+    try:
+        data = animate(record.env, within_trial.visited(record.trials[best]))
+    except InputError as error:
+        record.notes.append(f"There is no animation: {error}.")
+        return []
+    steps = len(record.trials[best]["reward"])
+    return [
+        Picture(
+            "videos/best-trial.gif",
+            data,
+            f"The best trial, number {best}, at the speed at which it happened ({facts.number(steps * record.dt)} s), "
+            "over and over.",
+        )
+    ]
+
+
+def _plans(record: Record) -> Section:
+    if not record.planned:
+        return Section("What it planned", "No trial was controlled by a planner yet, so there is no plan to judge.")
+    horizon = next(iter(record.planned.values()))["plan"].shape[1]
+    captions = {
+        "planned-first": f"The first controlled trial. Orange: the return that the controller expected of its next {horizon} "
+        f"steps, and how far its particles spread around that. Blue: what those {horizon} steps paid.",
+        "planned-best": "The best trial: the closer orange is to blue, the better the controller knew what it was doing.",
+        "planned-last": "The last trial.",
+    }
+    trials = [min(record.planned), record.best_of(record.planned), max(record.planned)]
+    scatter = _figure(
+        "planned-by-trial",
+        by_trial.planned_by_trial(record),
+        "Each dot is a control step, each numbered circle the mean of a trial. On the dashed line the expectation came "
+        "true; below it the controller hoped for too much.",
+    )
+    return Section(
+        "What it planned, and what came of it",
+        f"At each step the controller plans {horizon} steps ahead, takes the first, and plans again, so what comes can also "
+        "be better than planned. Near the end of a trial no full window is left, and blue ends.",
+        [*_each(record, trials, within_trial.planned, captions), scatter],
+    )
+
+
+def _trials(record: Record) -> Section:
+    if not record.trials:
+        return Section("What happened", "The records of the trials cannot be read.")
+    captions = {
+        "traces-best": "The best trial." + (" Green lines are the limits of the action." if record.task else ""),
+        "traces-last": "The last trial, in the same way.",
+    }
+    trials = [record.best_of(record.trials), max(record.trials)]
+    return Section(
+        "What happened in the best trial and in the last",
+        "Observations, actions and reward at every control step, on the same scales in both." + _cut(record),
+        _each(record, trials, within_trial.traces, captions),
+    )
+
+
+def _forecasts(record: Record) -> Section:
+    if not record.forecast:
+        return Section("What the model foresaw", "No trial holds forecasts of a model yet.")
+    captions = {
+        "forecast-first": "The first controlled trial: what the model knew after random data alone.",
+        "forecast-last": "The last trial: what it knew in the end.",
+    }
+    return Section(
+        "What the model foresaw",
+        "From the state at each dotted line the model, with what it had learned before the trial, foretells what the "
+        "trial's own actions will do. Blue should stay inside the bands, and the bands should be narrow. Scales are those "
+        "of what happened; bands that leave the picture are cut off." + _cut(record),
+        _each(record, [min(record.forecast), max(record.forecast)], within_trial.fan, captions),
+    )
+
+
+def _model(record: Record) -> Section:
+    pictures = []
+    if record.forecast:
+        text = (
+            "How often the blue line of the pictures above lay inside the wide band, over all entries and all steps "
+            "ahead. Below 90% the model is too sure of itself, above it too careful."
+        )
+        pictures.append(_figure("coverage", by_trial.coverage_by_trial(record), text))
+    if any(row.model_nll is not None for row in record.rows):
+        text = (
+            "One step ahead, on each trial before the model saw it, in units of what changes in a step. Less is better "
+            "in both: the first also judges whether the stated uncertainty was right, the second only the mean."
+        )
+        pictures.append(_figure("model-scores", by_trial.model_scores(record), text))
+    return Section("How good the model was", pictures=pictures)
+
+
+def _times(record: Record) -> Section:
+    wall = _figure(
+        "wall-time", by_trial.wall_time(record), "Where the seconds went. The first trials also hold the compiling."
+    )
+    if all(row.plan_ms_p50 is None for row in record.rows):
+        return Section("How long it took", pictures=[wall])
+    text = "How long a control step took to plan and do, on this machine."
+    if record.task:
+        text += f" Below the green line ({facts.number(1e3 * record.dt)} ms) it keeps up with the real system."
+    return Section("How long it took", pictures=[_figure("planning-time", by_trial.planning_time(record), text), wall])
+
+
+def _metrics(record: Record) -> Section:
+    text = (
+        "metrics.csv holds the same with all digits. planned_return is the mean planned reward a step, times the steps of "
+        "the trial; model_nll and model_rmse are of the model that drove the trial, before it saw it; plan_ms is the time "
+        "of a control step."
+    )
+    return Section("All numbers", text, below=page.table(*facts.table(record)))
+
+
+def _again(record: Record) -> Section:
+    below = page.code(facts.command(record.config)) + page.pairs(facts.machine(record))
+    below += page.details("config.json", page.code(facts.configuration(record)))
+    text = (
+        "This command begins the same run. On the same machine, with the same versions, every number but the times is the "
+        "same again."
+    )
+    return Section("To repeat this run", text, below=below)
+
+
+def _each(
+    record: Record, trials: list[int], draw: Callable[[Record, int, list[int]], Figure], captions: dict[str, str]
+) -> list[Picture]:
+    """A picture of each trial, by name and caption in the same order; a trial that comes twice is drawn once."""
+    named = dict(zip(reversed(trials), reversed(captions.items()), strict=True))  # the first name of a trial wins
+    shown = list(dict.fromkeys(trials))
+    return [_figure(named[trial][0], draw(record, trial, shown), named[trial][1]) for trial in shown]
+
+
+def _cut(record: Record) -> str:
+    left_out = len(record.names) - OBS_SHOWN
+    return f" Of {len(record.names)} entries the first {OBS_SHOWN} are shown." if left_out > 0 else ""
+
+
+def _figure(name: str, figure: Figure, caption: str) -> Picture:
+    return Picture(f"figures/{name}.png", canvas.png(figure), caption)

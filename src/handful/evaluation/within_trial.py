@@ -1,0 +1,90 @@
+"""Pictures along the time of one trial: what was done, what was planned, what was foreseen."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from handful.evaluation import canvas
+from handful.evaluation.canvas import AIM, EXPECTED, HAPPENED, STEEL
+from handful.evaluation.forecasts import bands, happened, realised_in
+from handful.evaluation.record import Arrays, Record
+
+OBS_SHOWN = 12  # entries of the observation at most in one picture
+ACTIONS_SHOWN = 6
+
+
+def traces(record: Record, trial: int, beside: list[int]) -> Figure:
+    """Observations, actions and reward of a trial, on the scales of all trials `beside` it."""
+    names = record.names[:OBS_SHOWN]
+    arrays, others = record.trials[trial], [record.trials[each] for each in beside]
+    actions = min(arrays["action"].shape[1], ACTIONS_SHOWN)
+    titles = [*names, *(f"action {index}" if actions > 1 else "action" for index in range(actions)), "reward"]
+    figure, axes = canvas.sheet(f"Trial {trial}", titles, record.time_label, height=0.78, legend_rows=0)
+    time = record.dt * np.arange(len(arrays["reward"]) + 1)
+    for index, ax in enumerate(axes[: len(names)]):
+        ax.plot(time, visited(arrays)[:, index], color=HAPPENED, linewidth=1.5, label="what happened")
+        ax.set_ylim(canvas.limits(*(visited(other)[:, index] for other in others)))
+    for index, ax in enumerate(axes[len(names) : -1]):
+        _steps(ax, time, arrays["action"][:, index])
+        bounds = [(float(record.task.low[index]), float(record.task.high[index]))] if record.task else []
+        bounds = np.array(bounds)[np.isfinite(bounds)]
+        for bound in bounds:
+            ax.axhline(bound, color=AIM, linestyle=(0, (6, 2)), linewidth=1.2, label="limit")
+        ax.set_ylim(canvas.limits(bounds, *(other["action"][:, index] for other in others)))
+    _steps(axes[-1], time, arrays["reward"])
+    axes[-1].set_ylim(canvas.limits(*(other["reward"] for other in others)))
+    for ax in axes:
+        ax.set_xlim(0, record.dt * max(len(other["reward"]) for other in others))
+    return figure
+
+
+def planned(record: Record, trial: int, beside: list[int]) -> Figure:
+    """What the controller expected over its horizon at each step, and what came over the same steps."""
+    arrays, others = record.trials[trial], [record.trials[each] for each in beside]
+    figure, (ax,) = canvas.sheet(f"Trial {trial}", [""], record.time_label, height=2.6)
+    time = record.dt * np.arange(len(arrays["reward"]))
+    mean, std = arrays["planned_return"], arrays["planned_std"]
+    ax.fill_between(
+        time, mean - std, mean + std, color=EXPECTED, alpha=0.25, linewidth=0, label="its std over particles"
+    )
+    ax.plot(time, mean, color=EXPECTED, linewidth=1.6, label="planned")
+    ax.plot(time, realised_in(arrays, record.discount), color=HAPPENED, linewidth=1.8, label="realised")
+    ax.set_xlim(0, record.dt * max(len(other["reward"]) for other in others))
+    came = [realised_in(other, record.discount) for other in others]
+    ax.set_ylim(canvas.limits(*came, *(other["planned_return"] for other in others)))
+    canvas.legend(figure, ax)
+    return figure
+
+
+def fan(record: Record, trial: int, beside: list[int]) -> Figure:
+    """Forecasts of a trial in bands, and what happened: the time is that of all trials `beside`, the scales its own."""
+    names = record.names[:OBS_SHOWN]
+    arrays, others = record.trials[trial], [record.trials[each] for each in beside]
+    figure, axes = canvas.sheet(f"Trial {trial}", names, record.time_label, height=1.05)
+    truth, quantiles = happened(arrays), bands(arrays["fan_obs"])
+    steps = np.arange(truth.shape[1])
+    for index, ax in enumerate(axes):
+        for which, start in enumerate(arrays["fan_starts"]):
+            time = record.dt * (start + steps)
+            low, lower, middle, upper, high = quantiles[:, which, :, index]
+            labels = ("90% band", "50% band", "median") if which == 0 else (None, None, None)
+            ax.fill_between(time, low, high, color=EXPECTED, alpha=0.22, linewidth=0, label=labels[0])
+            ax.fill_between(time, lower, upper, color=EXPECTED, alpha=0.4, linewidth=0, label=labels[1])
+            ax.plot(time, middle, color=EXPECTED, linewidth=1.3, label=labels[2])
+            ax.axvline(time[0], color=STEEL, linewidth=0.7, linestyle=(0, (1, 2)))
+        every = record.dt * np.arange(len(arrays["reward"]) + 1)
+        ax.plot(every, visited(arrays)[:, index], color=HAPPENED, linewidth=1.5, label="what happened")
+        ax.set_ylim(canvas.limits(visited(arrays)[:, index], margin=0.4))
+        ax.set_xlim(0, record.dt * max(len(other["reward"]) for other in others))
+    canvas.legend(figure, axes[0], columns=4)
+    return figure
+
+
+def visited(arrays: Arrays) -> np.ndarray:
+    """All observations of a trial, the last one too."""
+    return np.concatenate([arrays["obs"], arrays["next_obs"][-1:]])
+
+
+def _steps(ax: Axes, time: np.ndarray, values: np.ndarray) -> None:
+    """A line that holds each value for its control step."""
+    ax.plot(time, np.append(values, values[-1]), color=HAPPENED, linewidth=1.3, drawstyle="steps-post")

@@ -1,0 +1,98 @@
+"""What every planner keeps to."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import zoo
+from probes import close, counted, differ, same, shaken, task_of
+
+from handful.planning.base import optimise
+from handful.planning.problem import Problem
+
+every_planner = pytest.mark.parametrize("name", list(zoo.PLANNERS))
+KEY, OTHER = jax.random.split(jax.random.key(5))
+compiled_optimise = eqx.filter_jit(optimise)
+
+
+@every_planner
+def test_the_key_decides_and_jit_does_not(name):
+    planner, problem = zoo.PLANNERS[name](), zoo.problem(zoo.known())
+    start = planner.init(problem)
+    one, again, other = (compiled_optimise(planner, key, problem, zoo.OBS, start) for key in (KEY, KEY, OTHER))
+    same(one, again)
+    assert differ(planner.plan(one[0]), planner.plan(other[0]))
+    close(one, optimise(planner, KEY, problem, zoo.OBS, start))
+
+
+@every_planner
+def test_the_plan_fits_the_task_and_improves(name):
+    planner, problem = zoo.PLANNERS[name](), zoo.problem(zoo.known())
+    start = planner.init(problem)
+    state, info = compiled_optimise(planner, KEY, problem, zoo.OBS, start)
+    plan = planner.plan(state)
+    assert plan.shape == (zoo.HORIZON, 2)
+    assert (plan >= zoo.TASK.low - 1e-6).all()
+    assert (plan <= zoo.TASK.high + 1e-6).all()
+    for value in (info.best, info.elite, info.finite):
+        assert value.shape == (planner.iterations,)
+    np.testing.assert_array_equal(info.finite, 1.0)
+    assert (info.elite <= info.best).all()
+    same(planner.plan(start), np.broadcast_to((zoo.TASK.low + zoo.TASK.high) / 2, (zoo.HORIZON, 2)))
+    before, after = problem.evaluate(KEY, zoo.OBS, jnp.stack([planner.plan(start), plan]))
+    assert after > before + 0.01
+
+
+@every_planner
+def test_states_have_one_type_from_init_to_shift(name):
+    """So a driver that carries them from step to step compiles once."""
+    planner, problem = zoo.PLANNERS[name](), zoo.problem(zoo.known())
+    start = planner.init(problem)
+    state, _ = compiled_optimise(planner, KEY, problem, zoo.OBS, start)
+    types = [jax.tree.map(jax.typeof, s) for s in (start, state, planner.shift(problem, state))]
+    assert jax.tree.structure(start) == jax.tree.structure(state)
+    for other in types[1:]:
+        assert jax.tree.leaves(types[0]) == jax.tree.leaves(other)
+    assert [leaf.weak_type for leaf in jax.tree.leaves(types[0])] == [False] * len(jax.tree.leaves(start))
+
+
+@every_planner
+def test_new_weights_goals_and_settings_compile_nothing(name):
+    planner, problem = zoo.PLANNERS[name](), zoo.problem(zoo.known())
+
+    def once(planner, problem):
+        return optimise(planner, KEY, problem, zoo.OBS, planner.init(problem))
+
+    compiled, traces = counted(once)
+    before = compiled(planner, problem)
+    assert differ(before, compiled(planner, eqx.tree_at(lambda p: p.model, problem, shaken(problem.model))))
+    other = compiled(jax.tree.map(lambda leaf: 0.6 * leaf, planner), problem)
+    assert differ(before, other) == bool(jax.tree.leaves(planner))
+    narrow = eqx.tree_at(lambda p: p.task.high, problem, zoo.TASK.high - 0.3)
+    limited, _ = compiled(planner, narrow)
+    assert (planner.plan(limited) <= zoo.TASK.high - 0.3 + 1e-6).all()
+    assert traces.count == 1
+
+
+@every_planner
+def test_where_nothing_is_finite_nothing_is_learned(name):
+    """And the plan stays finite: the robot goes on doing what it did."""
+    planner = zoo.PLANNERS[name]()
+    task = task_of(lambda obs, action, next_obs: jnp.nan * obs[0], 3, [-1.0, -0.8], [1.5, 0.4])
+    broken = Problem(task, zoo.known(), zoo.problem().propagator)
+    start = planner.init(broken)
+    learned, _ = compiled_optimise(planner, KEY, zoo.problem(zoo.known()), zoo.OBS, start)
+    for state in (start, learned):
+        after, info = compiled_optimise(planner, OTHER, broken, zoo.OBS, state)
+        np.testing.assert_array_equal(info.finite, 0.0)
+        np.testing.assert_array_equal(info.best, -np.inf)
+        same(planner.plan(after), planner.plan(state))
+        expected = state
+        if name == "ICEM":  # its kept plans were tried again and found worthless
+            expected = eqx.tree_at(lambda s: (s.kept, s.usable), state, (after.kept, jnp.zeros(2, bool)))
+        same(after, expected)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((after, planner.shift(broken, after)))) or (
+            name == "RandomShooting"  # whose best return so far is minus infinity, before any
+        )
+        assert np.isfinite(planner.plan(planner.shift(broken, after))).all()

@@ -1,0 +1,343 @@
+"""The adapter against manual loops over the same environments, and one complaint for each way to break the contract."""
+
+import sys
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from handful.data.features import Features
+from handful.envs.gymnasium_adapter import GymnasiumEnv
+from handful.errors import InputError
+
+ACTIONS = np.random.default_rng(5).uniform(-0.9, 0.7, (9, 2))
+
+
+class Drift(gymnasium.Env):
+    """Three numbers pushed about by two; terminates when the first exceeds `end`. What it answers can be spoilt."""
+
+    action_space = gymnasium.spaces.Box(np.array([-0.5, -1.0]), np.array([0.6, 0.8]), dtype=np.float64)
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float64)
+
+    def __init__(self, end=np.inf, spoil=None, **attributes):
+        self.end, self.spoil, self.time, self.taken = end, spoil, 0, []
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time, self.state = 0, self.np_random.normal(size=3)
+        answer = self.state.copy(), {}
+        return self.spoil("reset", 0, answer) if self.spoil else answer
+
+    def step(self, action):
+        self.taken.append(action)
+        self.time += 1
+        self.state = self.state * [0.9, 0.8, 1.1] + [action[0], action[1], 0.3 * action[0]]
+        reward = float(self.state[1] - 0.5 * action[0] ** 2)
+        answer = self.state.copy(), reward, bool(self.state[0] > self.end), False, {}
+        return self.spoil("step", self.time, answer) if self.spoil else answer
+
+
+def reward(obs, action, next_obs):
+    assert obs.shape == next_obs.shape == (3,)
+    return next_obs[1] - 0.5 * action[0] ** 2
+
+
+def terminated(obs):
+    assert obs.shape == (3,)
+    return obs[0] > 0.2
+
+
+def manual(env, seed, actions):
+    """The rows (obs, reward, terminated, truncated) of a loop without the adapter."""
+    first, _ = env.reset(seed=seed)
+    return first, [env.step(np.clip(action, env.action_space.low, env.action_space.high))[:4] for action in actions]
+
+
+@pytest.mark.parametrize(
+    ("given", "extra"),
+    [
+        ({}, ("reward", "terminated")),
+        ({"reward": reward}, ("terminated",)),
+        ({"terminated": terminated}, ("reward",)),
+        ({"reward": reward, "terminated": terminated}, ()),
+    ],
+)
+def test_steps_are_those_of_a_manual_loop(given, extra):
+    """1e-6 is float32 against the environment's float64. What is learned stands behind the observation."""
+    env = GymnasiumEnv(Drift(end=0.2), **given)
+    assert env.task.names == ("obs 0", "obs 1", "obs 2", *extra)
+    assert env.task.memoryless == tuple(range(3, 3 + len(extra)))
+    first, rows = manual(Drift(end=0.2), 11, ACTIONS)
+    obs = env.reset(seed=11)
+    np.testing.assert_allclose(obs, [*first, *[0.0] * len(extra)], atol=1e-6)
+    ends = []
+    for action, (raw, paid, over, late) in zip(ACTIONS, rows, strict=True):
+        after, got, is_over, is_late = env.step(action)
+        learned = {"reward": paid, "terminated": over}
+        np.testing.assert_allclose(after, [*raw, *(learned[name] for name in extra)], atol=1e-6)
+        np.testing.assert_allclose(got, paid, atol=1e-6)
+        assert (is_over, is_late) == (over, late)
+        # what the planner is told agrees with what the environment does
+        inside = jnp.clip(jnp.asarray(action, float), env.task.low, env.task.high)
+        np.testing.assert_allclose(env.task.reward(jnp.asarray(obs), inside, jnp.asarray(after)), paid, atol=1e-6)
+        assert bool(env.task.terminated(jnp.asarray(after))) == over
+        obs = after
+        ends.append(over)
+    assert len(set(ends)) == 2  # both outcomes were met
+
+
+def test_actions_beyond_the_limits_act_as_the_nearest_inside():
+    raw = Drift()
+    env = GymnasiumEnv(raw)
+    env.reset(seed=1)
+    env.step(np.array([-3.0, 7.0], np.float32))
+    np.testing.assert_array_equal(raw.taken[-1], [-0.5, 0.8])
+    assert raw.taken[-1].dtype == np.float64
+    np.testing.assert_allclose(env.task.low, [-0.5, -1.0])
+    np.testing.assert_allclose(env.task.high, [0.6, 0.8])
+
+
+def test_pendulum_is_gymnasiums():
+    env = GymnasiumEnv(gymnasium.make("Pendulum-v1"))
+    reference = gymnasium.make("Pendulum-v1")
+    np.testing.assert_array_equal(env.reset(seed=4)[:3], reference.reset(seed=4)[0])
+    assert (env.task.dt, env.task.horizon, env.task.action_size) == (0.05, 200, 1)
+    for time in range(1, 201):
+        action = np.array([2 * np.sin(time)], np.float32)
+        raw, paid, over, late, _ = reference.step(action)
+        after, got, is_over, is_late = env.step(action)
+        np.testing.assert_array_equal(after[:3], raw)
+        np.testing.assert_allclose([after[3], got], float(paid), rtol=1e-6)
+        assert (is_over, is_late) == (over, late) == (False, time == 200)
+
+
+def test_a_model_is_asked_for_what_is_learned_and_never_sees_it():
+    task = GymnasiumEnv(Drift(), angles=[1]).task
+    features = Features.of(task)
+    assert features.input_size == 2 + 2 + 2  # two plain, sine and cosine of one, two actions
+    obs, after = jnp.array([0.3, 0.1, -0.4, 7.0, 1.0]), jnp.array([0.5, 0.3, -0.1, -2.0, 0.0])
+    np.testing.assert_allclose(features.target(obs, after), [0.2, 0.2, 0.3, -2.0, 0.0], atol=1e-6)
+
+
+def test_the_same_seed_starts_the_same_trial():
+    env = GymnasiumEnv(Drift())
+    first = env.reset(seed=31)
+    env.step(ACTIONS[0])
+    np.testing.assert_array_equal(env.reset(seed=31), first)
+    assert not np.array_equal(env.reset(seed=32), first)
+
+
+@pytest.mark.parametrize(
+    ("env", "dt", "horizon"),
+    [
+        (Drift(dt=0.02, max_episode_steps=70), 0.02, 70),
+        (Drift(metadata={"render_fps": 25}), 0.04, 1000),
+        (gymnasium.wrappers.TimeLimit(Drift(), 37), 1.0, 37),
+        (Drift(dt=np.float32(0.5), metadata={"render_fps": 25}), 0.5, 1000),
+        (Drift(dt=-1.0, max_episode_steps=None), 1.0, 1000),
+    ],
+)
+def test_dt_and_horizon_come_from_the_environment_or_are_told(env, dt, horizon):
+    adapter = GymnasiumEnv(env, reward=reward, terminated=terminated)
+    assert (adapter.task.dt, adapter.task.horizon) == (dt, horizon)
+    assert any("1000 steps at most" in note for note in adapter.notes) == (horizon == 1000)
+    assert any("last 1 s" in note for note in adapter.notes) == (dt == 1.0)
+
+
+def test_notes_tell_what_is_learned():
+    def notes(**given):
+        return GymnasiumEnv(Drift(dt=0.1, max_episode_steps=5), **given).notes
+
+    assert notes(reward=reward, terminated=terminated) == ()
+    (note,) = notes(terminated=terminated)
+    assert note == "the reward is learned from data, since no reward function is given"
+    (note,) = notes(reward=reward)
+    assert note == "when a trial terminates is learned from data, since no terminated function is given"
+    assert len(notes()) == 2
+
+
+def test_a_picture_where_there_is_one():
+    class Seen(Drift):
+        render_mode = "rgb_array"
+
+        def render(self):
+            return np.full((4, 6, 3), 200, np.uint8)
+
+    class Blind(Drift):
+        render_mode = "rgb_array"
+        tried = 0
+
+        def render(self):
+            self.tried += 1
+            raise gymnasium.error.DependencyNotInstalled("no screen")
+
+    assert GymnasiumEnv(Seen()).draw().shape == (4, 6, 3)
+    blind = Blind()
+    env = GymnasiumEnv(blind)
+    assert env.draw() is env.draw() is None
+    assert blind.tried == 1
+    assert GymnasiumEnv(Drift()).draw() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere MuJoCo needs no screen that could be missing")
+def test_mujoco_is_not_asked_to_draw_where_that_would_abort_the_process(monkeypatch):
+    def drawn(**environ):
+        for name in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        asked = []
+        env = GymnasiumEnv(Drift(mujoco_renderer=None, render_mode="rgb_array", render=lambda: asked.append(True)))
+        assert any("MUJOCO_GL=egl" in note for note in env.notes) == (not environ)
+        env.draw()
+        return bool(asked)
+
+    assert not drawn()
+    assert drawn(DISPLAY=":0")
+    assert drawn(MUJOCO_GL="egl")
+
+
+def test_closing_reaches_the_environment():
+    closed = []
+    env = Drift(close=lambda: closed.append(True))
+    GymnasiumEnv(env).close()
+    assert closed == [True]
+
+
+# Bad input: the sentence is part of the contract.
+
+BOX = gymnasium.spaces.Box
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sentence"),
+    [
+        ({"action_space": gymnasium.spaces.Discrete(3)}, r"action space must be a bounded Box of real .* got Discrete"),
+        ({"action_space": BOX(0, 255, (2,), np.uint8)}, "action space must be a bounded Box of real numbers"),
+        ({"action_space": BOX(-np.inf, 1.0, (2,))}, "action space must be bounded, got Box.*finite limits"),
+        (
+            {"observation_space": BOX(0, 255, (8, 6, 3), np.uint8)},
+            "observation space must be a flat Box.*images are not",
+        ),
+        ({"observation_space": gymnasium.spaces.Dict(a=BOX(-1, 1, (2,)))}, "flat Box.*Dict.*FlattenObservation"),
+        ({"observation_space": gymnasium.spaces.Discrete(4)}, "observation space must be a flat Box"),
+        ({"observation_space": BOX(-1, 1, (4,))}, r"observations must be 4 numbers.*array of shape \(3,\) at a reset"),
+    ],
+)
+def test_spaces_of_another_kind(attributes, sentence):
+    with pytest.raises(InputError, match=sentence):
+        GymnasiumEnv(Drift(**attributes))
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"names": ("a", "b")}, r"names must be 3 strings, one per observation entry, got \('a', 'b'\)"),
+        ({"names": "abc"}, "names must be 3 strings"),
+        ({"names": (1, 2, 3)}, "names must be 3 strings"),
+        ({"angles": (3,)}, r"angles must be distinct indices from 0 to 2, got \(3,\)"),
+        ({"angles": (1, 1)}, "angles must be distinct"),
+        ({"angles": ("x",)}, "angles must be distinct indices from 0 to 2, got"),
+        ({"angles": 1.5}, "angles must be distinct indices from 0 to 2, got"),
+        ({"reward": 3.0}, r"reward\(obs, action, next_obs\) must be a function, got 3.0, a float"),
+        (
+            {"reward": lambda obs, action: 0.0},
+            r"reward\(obs, action, next_obs\) is what is called, got reward\(obs, acti",
+        ),
+        (
+            {"reward": lambda o, a, n: n},
+            r"reward must return one number, got an array of type float32 and shape \(3,\)",
+        ),
+        ({"reward": lambda o, a, n: None}, "reward must return one number, got None, a NoneType"),
+        ({"reward": lambda o, a, n: n[0] > 0}, "reward must return one number, got an array of type bool"),
+        (
+            {"reward": lambda o, a, n: jnp.log(-jnp.abs(n[0]))},
+            "reward must be finite, got nan for the first observation",
+        ),
+        ({"reward": lambda o, a, n: np.sin(n[0])}, r"reward cannot be compiled \(TracerArray.*jax.numpy"),
+        ({"reward": lambda o, a, n: 1.0 if n[0] > 0 else 0.0}, r"reward cannot be compiled \(TracerBool.*jnp.where"),
+        ({"reward": lambda o, a, n: {}["k"]}, "reward raised KeyError when tried: 'k'"),
+        ({"terminated": lambda o, a: True}, r"terminated\(obs\) is what is called, got terminated\(o, a\)"),
+        (
+            {"terminated": lambda o: o > 1},
+            r"terminated must return one truth value, got an array of type bool and shape",
+        ),
+        ({"terminated": lambda o: o[0]}, "terminated must return one truth value, got an array of type float32"),
+    ],
+)
+def test_what_is_given_must_fit(given, sentence):
+    with pytest.raises(InputError, match=sentence):
+        GymnasiumEnv(Drift(), **given)
+
+
+def spoilt(call, time, spoil):
+    def change(now, when, answer):
+        return spoil(*answer) if (now, when) == (call, time) else answer
+
+    return Drift(spoil=change)
+
+
+def boom(*_):
+    raise ZeroDivisionError("the gear\nbroke.")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (
+            boom,
+            r"the environment raised ZeroDivisionError \(the gear broke\) at step 4 of a trial; trials before this one",
+        ),
+        (
+            lambda o, r, *_: (o, r, False, {}),
+            "must return .obs, reward, terminated, truncated, info., got a tuple of 4 at",
+        ),
+        (lambda o, *rest: (o * [1, np.nan, 1], *rest), "observations must be finite, got nan as 'obs 1' at step 4"),
+        (lambda o, *rest: (o * 1e300, *rest), "observations must be finite, got -?inf as 'obs 0' at step 4"),
+        (lambda o, *rest: (o[:2], *rest), r"observations must be 3 numbers, .* got an array of shape \(2,\) at step 4"),
+        (lambda o, *rest: ({"a": 1}, *rest), "observations must be 3 numbers, .* got a dict of 1 at step 4"),
+        (lambda o, r, *rest: (o, np.inf, *rest), "reward must be finite, got inf at step 4 of a trial"),
+        (
+            lambda o, r, *rest: (o, None, *rest),
+            "reward must be finite, got nan|reward must be one number, got a NoneType",
+        ),
+        (lambda o, r, *rest: (o, o, *rest), r"reward must be one number, got an array of shape \(3,\) at step 4"),
+    ],
+)
+def test_a_step_that_goes_wrong_is_named(spoil, sentence):
+    env = GymnasiumEnv(spoilt("step", 4, spoil))
+    for _ in range(2):  # the count starts again with each trial
+        env.reset(seed=2)
+        for action in ACTIONS[:3]:
+            env.step(action)
+        with pytest.raises(InputError, match=sentence):
+            env.step(ACTIONS[3])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (boom, r"the environment raised ZeroDivisionError \(the gear broke\) at a reset$"),
+        (lambda o, info: o, r"reset must return \(obs, info\), got an array of shape \(3,\)"),
+        (lambda o, info: (o / 0.0, info), "observations must be finite, got -?inf as 'obs 0' at a reset"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_a_reset_that_goes_wrong_is_told_at_once(spoil, sentence):
+    with pytest.raises(InputError, match=sentence):
+        GymnasiumEnv(spoilt("reset", 0, spoil))
+
+
+def test_given_functions_run_inside_a_compiled_planner():
+    """Under jit and vmap, on the grown observation."""
+    task = GymnasiumEnv(Drift(), reward=reward).task  # one entry is learned
+    rng = np.random.default_rng(8)
+    obs, after = (jnp.asarray(rng.normal(size=(6, 4)), float) for _ in range(2))
+    action = jnp.asarray(rng.normal(size=(6, 2)), float)
+    got = jax.jit(jax.vmap(task.reward))(obs, action, after)
+    np.testing.assert_allclose(got, after[:, 1] - 0.5 * action[:, 0] ** 2, rtol=1e-6)
+    np.testing.assert_array_equal(jax.jit(jax.vmap(task.terminated))(after), after[:, 3] > 0.5)

@@ -1,0 +1,300 @@
+"""Every way to name an environment, and one sentence for every way to get it wrong."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from handful.envs.base import AbstractEnv
+from handful.envs.gymnasium_adapter import GymnasiumEnv
+from handful.envs.loading import load
+from handful.envs.registry import TASKS
+from handful.errors import InputError
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+OWN = """
+import gymnasium
+import jax.numpy as jnp
+import numpy as np
+from handful.envs.base import AbstractEnv
+from handful.envs.point_mass import PointMass
+
+class Slide(gymnasium.Env):
+    metadata = {"render_modes": ["rgb_array"]}
+    action_space = gymnasium.spaces.Box(-1.0, 2.0, (1,), np.float64)
+    observation_space = gymnasium.spaces.Box(-9.0, 9.0, (2,), np.float64)
+
+    def __init__(self, gain=0.5, render_mode=None):
+        self.gain, self.render_mode = gain, render_mode
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.state = self.np_random.normal(size=2)
+        return self.state, {}
+
+    def step(self, action):
+        self.state = self.state + self.gain * action[0]
+        return self.state, 1.0, False, False, {}
+
+    def render(self):
+        return np.zeros((3, 5, 3), np.uint8)
+
+def make():
+    return Slide(gain=0.25)
+
+def make_pure():
+    return PointMass(mass=(1.5, 0.7))
+
+def needy(gain):
+    return Slide(gain)
+
+def broken():
+    return {}["gear"]
+
+def number():
+    return 7
+
+ready = Slide(gain=0.75)
+heavy = PointMass(mass=(3.0, 4.0))
+_hidden = Slide()
+seven = 7
+"""
+
+
+GEAR = 1 + OWN.splitlines().index('    return {}["gear"]')
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Writes a user's file and gives its path."""
+
+    def write(text=OWN, name="own.py"):
+        path = tmp_path / name
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_built_in_task_loads_and_is_described(name):
+    env = load(name)
+    assert isinstance(env, AbstractEnv)
+    assert type(env).__name__ == TASKS[name].path.partition(":")[2]
+    assert TASKS[name].summary
+    assert "\n" not in TASKS[name].summary + TASKS[name].known
+
+
+def test_the_list_of_tasks_needs_no_jax():
+    script = "import sys, handful.envs.registry; print(sorted({'jax', 'gymnasium', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_gymnasium_id():
+    env = load("gymnasium:Pendulum-v1")
+    assert isinstance(env, GymnasiumEnv)
+    assert env.task.names[-2:] == ("reward", "terminated")
+    assert env.env.render_mode == "rgb_array"
+
+
+@pytest.mark.parametrize(("member", "gain"), [("Slide", 0.5), ("make", 0.25), ("ready", 0.75)])
+def test_a_gymnasium_environment_in_a_file(own, member, gain):
+    env = load(f"{own()}:{member}")
+    assert isinstance(env, GymnasiumEnv)
+    before = env.reset(seed=3)
+    after, *_ = env.step(np.array([1.2], np.float32))
+    np.testing.assert_allclose(after[:2] - before[:2], gain * 1.2, rtol=1e-6)
+    assert (env.draw() is not None) == (member == "Slide")  # only a class says that it can draw
+
+
+@pytest.mark.parametrize(("member", "mass"), [("heavy", (3, 4)), ("make_pure", (1.5, 0.7)), ("PointMass", (1, 2.5))])
+def test_a_pure_environment_in_a_file(own, member, mass):
+    env = load(f"{own()}:{member}")
+    assert isinstance(env, AbstractEnv)
+    np.testing.assert_allclose(env.mass, mass)
+
+
+def test_what_stands_beside_is_picked_up(own):
+    beside = """
+    names = ["left", "right"]
+    angles = [1]
+    def reward(obs, action, next_obs): return next_obs[0] - 2 * obs[1] + action[0]
+    def terminated(obs): return obs[1] > 3
+    """
+    env = load(f"{own(OWN + textwrap.dedent(beside))}:Slide")
+    assert env.task.names == ("left", "right")
+    assert (env.task.angles, env.task.memoryless) == ((1,), ())
+    obs, action, after = jnp.array([0.3, 0.5]), jnp.array([0.7]), jnp.array([1.1, 3.2])
+    np.testing.assert_allclose(env.task.reward(obs, action, after), 1.1 - 1.0 + 0.7, rtol=1e-6)
+    assert bool(env.task.terminated(after))
+    assert not bool(env.task.terminated(obs))
+    assert not any("learned" in note for note in env.notes)
+
+
+def test_a_file_may_import_its_neighbour_and_leaves_the_path_alone(own):
+    own("SCALE = 3.5", "own_constants_for_a_test.py")
+    before = list(sys.path)
+    env = load(f"{own(OWN + 'from own_constants_for_a_test import SCALE' + chr(10) + 'fast = Slide(SCALE)')}:fast")
+    assert env.env.gain == 3.5
+    assert sys.path == before
+
+
+def test_a_file_loaded_again_is_run_again(own):
+    assert load(f"{own()}:ready").env.gain == 0.75
+    assert load(f"{own(OWN.replace('0.75', '0.85'))}:ready").env.gain == 0.85
+
+
+def test_the_examples_load_and_move():
+    crane = load(f"{EXAMPLES / 'own_gymnasium.py'}:Crane")
+    assert isinstance(crane, GymnasiumEnv)
+    assert crane.notes == ()
+    obs = crane.reset(seed=6)
+    after, paid, *_ = crane.step(np.array([1.7], np.float32))
+    wanted = crane.task.reward(jnp.asarray(obs), jnp.array([1.7]), jnp.asarray(after))
+    np.testing.assert_allclose(paid, wanted, rtol=1e-5)
+
+    tanks = load(f"{EXAMPLES / 'own_environment.py'}:TwoTanks")
+    assert isinstance(tanks, AbstractEnv)
+    state, obs = tanks.reset(jax.random.key(1))
+    _, step = tanks.step(jax.random.key(2), state, jnp.array([0.9]))
+    np.testing.assert_allclose(step.reward, tanks.task.reward(obs, jnp.array([0.9]), step.obs), rtol=1e-6)
+    assert tanks.draw(np.asarray(obs)).shape == (200, 200, 3)
+
+
+# Bad input: the sentence is part of the contract.
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("cartpole", "there is no task 'cartpole'; did you mean cartpole-swingup.* `handful tasks` lists"),
+        ("Pendullum", r"did you mean pendulum\?"),
+        ("Reacher-v5", r"did you mean gymnasium:Reacher-v5\?"),
+        ("zzz", "there is no task 'zzz'; `handful tasks` lists the built-in ones"),
+        ("", "there is no task ''; `handful tasks` lists"),
+        ("nowhere/own.py:Slide", "there is no file nowhere/own.py; name an environment as path/to/file.py:NAME"),
+        ("nowhere/own.py", "there is no file nowhere/own.py"),
+        ("gymnasium:Pendulumm-v1", "there is no Gymnasium environment 'Pendulumm-v1' .*Pendulum"),
+        ("gymnasium:Pendulum-v0", r"there is no Gymnasium environment 'Pendulum-v0' \(.*Please use `Pendulum-v1`"),
+        ("gymnasium:no_such_package:Thing-v0", "cannot be made: ModuleNotFoundError: .*no_such_package"),
+        ("gymnasium:CartPole-v1", "gymnasium:CartPole-v1: the action space must be a bounded Box .*Discrete"),
+        ("gymnasium:Pendulum", "there is no Gymnasium environment 'Pendulum' .*an id ends in its version"),
+        ("gymnasium:", "there is no Gymnasium environment ''"),
+    ],
+)
+def test_a_name_that_is_nothing(name, sentence):
+    with pytest.raises(InputError, match=sentence) as caught:
+        load(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("member", "sentence"),
+    [
+        (":Slid", "own.py has no environment 'Slid', it has Slide, ready, heavy$"),
+        ("", "own.py needs the name of an environment in it, as .*own.py:NAME; it has Slide, ready, heavy$"),
+        (":", "own.py needs the name of an environment in it"),
+        (
+            ":seven",
+            "own.py:seven is an int; it must be an AbstractEnv, or a gymnasium.Env class or a function that makes",
+        ),
+        (":number", "own.py:number makes an int; it must be an AbstractEnv"),
+        (":needy", r"own.py:needy must be made without arguments, but takes \(gain\); give them defaults"),
+        (":broken", f"own.py:broken raised KeyError when made, at line {GEAR}: 'gear'"),
+        (":AbstractEnv", "own.py:AbstractEnv must be made without arguments|AbstractEnv raised TypeError when made"),
+    ],
+)
+def test_a_member_that_is_no_environment(own, member, sentence):
+    with pytest.raises(InputError, match=sentence):
+        load(f"{own()}{member}")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("x = 1\ny = 1 / 0\n", "own.py raised ZeroDivisionError when imported, at line 2: division by zero$"),
+        ("x = (1\n", "own.py raised SyntaxError when imported, at line 1: "),
+        ("\n\nimport no_such_thing_at_all\n", "ModuleNotFoundError when imported, at line 3: No module named 'no_such"),
+        ("def f():\n    raise ValueError('two\\nlines')\n\nf()\n", "ValueError when imported, at line 2: two lines$"),
+        ("import sys\nsys.exit(3)\n", "own.py raised SystemExit when imported, at line 2: 3"),
+        ("x = 1\n", "own.py has no environment 'Slide', it has nothing that looks like one"),
+    ],
+)
+def test_a_file_that_cannot_be_used(own, text, sentence):
+    path = own(text)
+    with pytest.raises(InputError, match=sentence):
+        load(f"{path}:Slide")
+    assert str(path.parent) not in sys.path
+
+
+def test_a_file_that_is_no_python(own):
+    with pytest.raises(InputError, match=r"own.txt is no Python file"):
+        load(f"{own(OWN, 'own.txt')}:Slide")
+
+
+@pytest.mark.parametrize(
+    ("beside", "sentence"),
+    [
+        ("def reward(obs, action): return 0.0", r"own.py: reward\(obs, action, next_obs\) is what is called"),
+        ("def reward(obs, action, next_obs): return next_obs", r"own.py: reward must return one number"),
+        ("def reward(obs, action, next_obs): return jnp.nan", "own.py: reward must be finite, got nan"),
+        ("def terminated(obs): return obs > 1", "own.py: terminated must return one truth value"),
+        ("names = ['one']", "own.py: names must be 2 strings"),
+        ("angles = (2,)", "own.py: angles must be distinct indices from 0 to 1"),
+    ],
+)
+def test_what_stands_beside_must_fit_and_the_file_is_named(own, beside, sentence):
+    with pytest.raises(InputError, match=sentence):
+        load(f"{own(OWN + beside)}:Slide")
+
+
+PURE = """
+import jax.numpy as jnp
+import numpy as np
+from handful import AbstractEnv, Step, Task
+
+class Own(AbstractEnv):
+    task: Task
+    def reset(self, key):
+        return {first}, {first}
+    def step(self, key, state, action):
+        return state, Step({after}, {reward}, jnp.asarray(False))
+    def draw(self, obs):
+        return np.zeros((2, 3, 3), np.uint8)
+
+def wanted(obs, action, next_obs):
+    return {wanted}
+
+task = Task(reward=wanted, low=jnp.array([-1.0]), high=jnp.array([1.5]), names=("a", "b"), dt=0.1, horizon=3)
+env = Own(task)
+"""
+SOUND = {"first": "jnp.ones(2)", "after": "jnp.ones(2)", "reward": "jnp.asarray(1.0)", "wanted": "obs[0]"}
+
+
+def test_a_sound_pure_environment_passes(own):
+    assert load(f"{own(PURE.format(**SOUND))}:env").task.horizon == 3
+
+
+@pytest.mark.parametrize(
+    ("part", "code", "sentence"),
+    [
+        ("first", "jnp.ones(3)", r"the first observation must have the shape \(2,\), got \(3,\)"),
+        ("after", "jnp.ones(4)", r"an observation must have the shape \(2,\), got \(4,\)"),
+        ("after", "jnp.array([1.0, jnp.nan])", r"an observation must be finite in a first step, got \[ 1. nan\]"),
+        ("reward", "jnp.ones(1)", r"(a reward must have the shape \(\), got \(1,\)|it raised TypeCheckError)"),
+        ("reward", "jnp.asarray(jnp.inf)", "a reward must be finite in a first step, got inf"),
+        ("reward", "{}['gear']", "it raised KeyError in a first step: 'gear'"),
+        ("wanted", "obs", r"what the task's reward function gives must have the shape \(\), got \(2,\)"),
+    ],
+)
+def test_a_pure_environment_is_tried_before_it_is_used(own, part, code, sentence):
+    path = own(PURE.format(**(SOUND | {part: code})))
+    with pytest.raises(InputError, match=f"own.py:env: {sentence}"):
+        load(f"{path}:env")

@@ -1,0 +1,442 @@
+"""The ensemble's learner: whose data, which loss, how long, which weights, and what if it goes wrong."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from probes import counted, same, task_of
+
+from handful.data.dataset import Dataset
+from handful.errors import InputError
+from handful.models.ensemble import NetworkWorld
+from handful.models.ensemble_learner import EnsembleLearner, Minibatches, Rate, _nll, _Progress
+from handful.models.networks import GaussianNet
+from handful.types import Transition
+
+TASK = task_of(lambda obs, action, next_obs: obs[0], 2, [-1.0], [1.5])
+MEMBERS, LAYERS = 3, 2
+FIT = eqx.filter_jit(lambda learner, key, state, data: learner.fit(key, state, data))
+TRAIN, KEY = jax.random.split(jax.random.key(12))
+
+# The system: next_obs = obs + CHANGE obs + PUSH action + noise with NOISE as std.
+CHANGE, PUSH, NOISE = np.array([[-0.2, 0.1], [0.3, -0.4]]), np.array([0.5, -0.9]), np.array([0.04, 0.3])
+
+
+def learner(**settings):
+    batches = {"size": 16, "epochs": 5.0} | settings.pop("minibatches", {})
+    settings = {"decay": jnp.array([1e-5, 2e-5]), "members": MEMBERS} | settings
+    return EnsembleLearner(hidden=(8,), minibatches=Minibatches(**batches), **settings)
+
+
+def recorded(rows_of_trials, capacity, seed=1):
+    """A dataset with that many rows in trial 0, 1, …"""
+    rng = np.random.default_rng(seed)
+    data = Dataset.empty(TASK, capacity)
+    for trial, rows in enumerate(rows_of_trials):
+        obs, action = rng.normal(0.4, 1.3, (rows, 2)), rng.uniform(-1, 1.5, (rows, 1))
+        next_obs = obs + obs @ CHANGE.T + action * PUSH + NOISE * rng.normal(size=(rows, 2))
+        numbers = [jnp.asarray(x, jnp.float32) for x in (obs, action, next_obs)]
+        no = jnp.zeros(rows, bool)
+        data = data.add(Transition(numbers[0], numbers[1], jnp.ones(rows), numbers[2], no, no), trial)
+    return data
+
+
+def finite(tree):
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf))
+
+
+def member(tree, index):
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+# --- whose data -----------------------------------------------------------------------------------------------------
+
+
+def test_each_member_trains_on_its_own_rows_throughout_a_fit():
+    """Which rows a member trains on is told by which rows' targets its Adam moments depend on, to the last bit.
+
+    500 steps of 4 draws would touch each of 15 rows if the bootstrap were drawn anew on the way; drawn once, a member
+    misses 1/e of its rows. A held-out row never matters to the training of its member.
+    """
+    batches = {"size": 4, "epochs": 150.0, "patience": 10_000}
+    one = learner(scale_targets=False, minibatches=batches)
+    data = recorded([4, 3, 3, 2, 3], 18)
+    state = one.init(KEY, TASK)
+
+    def moments(row):
+        moved = data.transitions.next_obs.at[row].add(0.7)  # row 17 is padding: no row moves
+        changed = dataclasses.replace(data, transitions=dataclasses.replace(data.transitions, next_obs=moved))
+        return one.fit(TRAIN, state, changed)[0].optimiser.mu.weights[0]
+
+    moments = np.asarray(jax.jit(jax.vmap(moments))(jnp.array([*range(15), 17])))
+    trained = (moments[:15] != moments[15]).any((2, 3)).T  # [member row]
+    held = np.asarray(data.trial[:15]) % MEMBERS == np.arange(MEMBERS)[:, None]
+    held &= np.asarray(data.trial[:15]) >= 1
+    assert held.sum(1).tolist() == [2, 3 + 3, 3]  # trial 3; trials 1 and 4; trial 2
+    assert not (trained & held).any()
+    for index in range(MEMBERS):
+        assert 2 <= (~trained & ~held)[index].sum() <= 8
+    assert len({tuple(row) for row in trained}) == MEMBERS
+    rows, counts = one._training_rows(jax.random.split(TRAIN, 3)[0], data)
+    for index in range(MEMBERS):
+        assert counts[index] == (~held)[index].sum()  # N of N
+        np.testing.assert_array_equal(np.unique(rows[index, : counts[index]]), np.flatnonzero(trained[index]))
+
+
+def test_without_a_bootstrap_members_train_on_all_their_rows():
+    data = recorded([4, 3, 3, 2, 3], 18)
+    one = learner(minibatches={"bootstrap": False})
+    rows, counts = one._training_rows(KEY, data)
+    for index in range(MEMBERS):
+        held = (np.asarray(data.trial) >= 1) & (np.asarray(data.trial) % MEMBERS == index)
+        own = np.flatnonzero(~held[:15])
+        np.testing.assert_array_equal(np.sort(rows[index, : counts[index]]), own)
+    every = learner(minibatches={"bootstrap": False, "held_out": False})
+    rows, counts = every._training_rows(KEY, data)
+    np.testing.assert_array_equal(counts, 15)
+    np.testing.assert_array_equal(rows[:, :15], np.tile(np.arange(15), (3, 1)))
+    assert not learner(members=1)._held(data).any(), "a single member has no other to learn what it holds out"
+
+
+# --- which loss -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("learn_bounds", [True, False])
+def test_loss_and_its_gradient_against_numpy(learn_bounds):
+    """The gradient by the last biases in closed form: the tempering weight is a constant to it."""
+    rng = np.random.default_rng(3)
+    net = GaussianNet.init(KEY, (3, 8, 2), (-1.5, 0.8))
+    net = dataclasses.replace(net, biases=tuple(jnp.asarray(rng.normal(size=b.shape), jnp.float32) for b in net.biases))
+    decay, power = np.array([0.03, 0.07]), 0.35
+    one = learner(decay=jnp.array(decay, jnp.float32), rate=Rate(tempering=power), learn_bounds=learn_bounds)
+    x, y = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
+    batch = tuple(jnp.asarray(value, jnp.float32) for value in (x, y))
+    value, gradient = eqx.filter_value_and_grad(one._loss)(net, batch)
+
+    (w0, w1), (b0, b1) = ([np.asarray(leaf, float) for leaf in leaves] for leaves in (net.weights, net.biases))
+    hidden = x @ w0 + b0
+    out = hidden / (1 + np.exp(-hidden)) @ w1 + b1
+    mean, raw = out[:, :2], out[:, 2:]
+    sigmoid = lambda z: 1 / (1 + np.exp(-z))  # noqa: E731
+    below = 0.8 - np.log1p(np.exp(0.8 - raw))
+    log_var = -1.5 + np.log1p(np.exp(below + 1.5))
+    weight = np.exp(power * log_var)
+    error = mean - y
+    expected = (weight * (error**2 * np.exp(-log_var) + log_var)).mean()
+    expected += sum(d * (w**2).sum() / 2 for d, w in zip(decay, (w0, w1), strict=True))
+    if learn_bounds:
+        expected += 0.01 * (2 * 0.8 + 2 * 1.5)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+    by_log_var = weight * (1 - error**2 * np.exp(-log_var)) / 10
+    by_mean = (weight * 2 * error * np.exp(-log_var)).sum(0) / 10
+    by_raw = (by_log_var * sigmoid(below + 1.5) * sigmoid(0.8 - raw)).sum(0)
+    np.testing.assert_allclose(gradient.biases[1], [*by_mean, *by_raw], rtol=1e-4, atol=1e-6)
+    by_upper = (by_log_var * sigmoid(below + 1.5) * sigmoid(raw - 0.8)).sum(0) + 0.01
+    by_lower = (by_log_var * sigmoid(-1.5 - below)).sum(0) - 0.01
+    np.testing.assert_allclose(gradient.log_var_upper, learn_bounds * by_upper, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(gradient.log_var_lower, learn_bounds * by_lower, rtol=1e-4, atol=1e-6)
+
+
+def test_decay_alone_shrinks_each_layer_by_its_own_rate():
+    net = GaussianNet.init(KEY, (3, 8, 2), (-1.5, 0.8))
+    batch = (jnp.ones((4, 3)), jnp.full((4, 2), 0.3))
+    with_decay, without = (
+        eqx.filter_grad(learner(decay=jnp.array(decay))._loss)(net, batch) for decay in ([0.03, 0.07], [0.0, 0.0])
+    )
+    for layer, decay in enumerate([0.03, 0.07]):
+        shrinking = with_decay.weights[layer] - without.weights[layer]
+        np.testing.assert_allclose(shrinking, decay * net.weights[layer], rtol=1e-3, atol=1e-6)
+
+
+# --- how long, and how fast -----------------------------------------------------------------------------------------
+
+
+def test_the_learning_rate_falls_by_half_a_cosine():
+    rate = Rate(first=0.02, last=0.004)
+    done = jnp.array([0.0, 0.25, 0.5, 0.8, 1.0])
+    expected = 0.012 + 0.008 * np.cos(np.pi * np.asarray(done))
+    np.testing.assert_allclose(jax.vmap(rate)(done), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "least", "most", "expected"),
+    [(3.0, 0, 1000, 12), (0.3, 0, 1000, 2), (3.0, 40, 1000, 40), (7.5, 0, 11, 11), (3.4, 0, 1000, 13)],
+)
+def test_steps_are_passes_over_the_data_within_limits(epochs, least, most, expected):
+    """58 rows in batches of 16. Ceiling of epochs x 58 / 16: 10.9, 1.1, 10.9, 27.2 and 12.3 before the limits."""
+    if (epochs, least) == (3.0, 0):
+        expected = 11
+    batches = {"epochs": epochs, "least": least, "most": most}
+    one = learner(minibatches=batches)
+    assert one._step_count(jnp.asarray(58)) == expected
+    assert one._step_count(jnp.asarray(0)) == 0
+    _, report = FIT(one, KEY, one.init(KEY, TASK), recorded([58], 64))
+    assert report.steps == expected
+
+
+def test_the_first_step_moves_every_weight_by_the_rate_and_adam_goes_on_from_fit_to_fit():
+    """Adam's first step has the size of the rate and the sign of the gradient."""
+    one = learner(rate=Rate(first=0.01, last=0.01), minibatches={"most": 1})
+    start, data = one.init(KEY, TASK), recorded([58], 64)
+    state, _ = FIT(one, TRAIN, start, data)
+    for before, after in zip(start.members.net.weights, state.members.net.weights, strict=True):
+        np.testing.assert_allclose(np.abs(after - before), 0.01, rtol=1e-2)  # Adam's epsilon, beside gradients > 1e-6
+    np.testing.assert_array_equal(state.optimiser.count, 1)
+    again, _ = FIT(learner(rate=Rate(first=0.01, last=0.01), minibatches={"most": 7}), KEY, state, data)
+    np.testing.assert_array_equal(again.optimiser.count, 8)
+    for before, after in zip(state.members.net.weights, again.members.net.weights, strict=True):
+        assert 0 < np.abs(after - before).max() < 0.1  # seven steps of at most about 0.01 each, from where it was
+
+
+def test_one_trace_for_growing_data_new_rates_and_a_refit():
+    fit, traces = counted(lambda learner, key, state, data: learner.fit(key, state, data))
+    one = learner()
+    state, data = one.init(KEY, TASK), recorded([10], 64)
+    state, _ = fit(one, KEY, state, data)
+    for trial, rows in enumerate([5, 8, 20], start=1):
+        more = jax.tree.map(lambda leaf, rows=rows: leaf[:rows], recorded([20], 64, seed=trial).transitions)
+        data = data.add(more, trial)
+        state, report = fit(one, KEY, state, data)
+    assert report.steps == np.ceil(5 * 43 / 16)
+    changed = EnsembleLearner(
+        hidden=(8,),
+        decay=jnp.array([0.2, 0.1]),
+        rate=Rate(1e-2, 1e-4, 0.0),
+        members=MEMBERS,
+        minibatches=Minibatches(size=16, epochs=2.0, least=3, most=900, patience=4),
+    )
+    other, report = fit(changed, KEY, state, data)
+    assert report.steps == np.ceil(2 * 43 / 16)
+    assert traces.count == 1
+    assert not np.allclose(other.members.net.weights[0], state.members.net.weights[0])
+    fit(one, KEY, state, data.grown(65))
+    assert traces.count == 2
+
+
+# --- which weights --------------------------------------------------------------------------------------------------
+
+
+def signed(state, mark):
+    """Members whose every number is `mark`."""
+    return jax.tree.map(lambda leaf: jnp.full_like(leaf, mark), state.members)
+
+
+def judged(progress, state, mark, held_nll, has_held=(True, True, True), patience=99, loss=(1.0, 1.0, 1.0)):
+    return progress.judged(
+        signed(state, mark),
+        jax.tree.map(lambda leaf: jnp.full_like(leaf, mark), state.optimiser),
+        jnp.array(loss),
+        jnp.array(held_nll),
+        has_held=jnp.array(has_held),
+        step=jnp.asarray(int(mark)),
+        patience=jnp.asarray(patience),
+    )
+
+
+def marks(members):
+    return [float(value) for value in members.net.biases[0][:, 0]]
+
+
+@pytest.fixture(scope="module")
+def start():
+    return learner().init(KEY, TASK)
+
+
+def test_each_member_keeps_its_own_best_weights(start):
+    """Members peak in blocks 2, 4 and 1; scales and weights go together."""
+    progress = _Progress.start(start, MEMBERS)
+    for mark, held in enumerate([[5, 9, 1], [2, 8, 3], [3, 7, 4], [4, 6, 5]], start=1):
+        progress = judged(progress, start, float(mark), np.array(held, float))
+    assert marks(progress.best) == [2, 4, 1]
+    for leaf in jax.tree.leaves(progress.best):
+        np.testing.assert_array_equal(leaf.reshape(3, -1), np.broadcast_to([[2], [4], [1]], leaf.reshape(3, -1).shape))
+    np.testing.assert_array_equal(progress.best_nll, [2, 6, 1])
+    np.testing.assert_array_equal(progress.net.biases[0][:, 0], 4)  # training goes on from the latest
+    np.testing.assert_array_equal(progress.stale, [2, 0, 3])
+
+
+def test_a_stale_member_stops_alone(start):
+    progress = _Progress.start(start, MEMBERS)
+    for mark, held in enumerate([[1, 9, 5], [2, 8, 4], [3, 7, 6], [0, 6, 7]], start=1):
+        progress = judged(progress, start, float(mark), np.array(held, float), patience=2)
+    assert progress.frozen.tolist() == [True, False, True]
+    assert marks(progress.best) == [1, 4, 2], "member 0 was frozen after block 3, so its 0 in block 4 came too late"
+    assert progress.net.biases[0][:, 0].tolist() == [3, 4, 4]
+
+
+def test_a_member_without_held_out_trials_keeps_its_latest_weights(start):
+    progress = _Progress.start(start, MEMBERS)
+    for mark, held in enumerate([[1, 1, np.nan], [2, 2, np.nan], [3, 3, np.nan]], start=1):
+        progress = judged(progress, start, float(mark), np.array(held), has_held=(True, False, False), patience=2)
+    assert marks(progress.best) == [1, 3, 3]
+    assert progress.frozen.tolist() == [True, False, False]
+    assert not progress.diverged.any()
+
+
+def test_a_diverged_member_falls_back_and_sits_out(start):
+    progress = judged(_Progress.start(start, MEMBERS), start, 1.0, np.array([3.0, 3.0, 3.0]))
+    progress = judged(progress, start, 2.0, np.array([2.0, np.nan, 2.0]))
+    progress = judged(progress, start, 3.0, np.array([1.0, 1.0, 1.0]), loss=(1.0, 1.0, np.inf))
+    assert progress.diverged.tolist() == [False, True, True]
+    assert progress.frozen.tolist() == [False, True, True]
+    assert marks(progress.best) == [3, 1, 2]
+    poisoned = signed(start, 4.0)
+    poisoned = eqx.tree_at(lambda m: m.net.weights[1], poisoned, poisoned.net.weights[1].at[0, 1, 2].set(jnp.nan))
+    progress = progress.judged(
+        poisoned,
+        start.optimiser,
+        jnp.ones(3),
+        jnp.zeros(3),
+        has_held=jnp.ones(3, bool),
+        step=jnp.asarray(4),
+        patience=jnp.asarray(9),
+    )
+    assert progress.diverged.all()
+    assert marks(progress.best) == [3, 1, 2]
+    assert finite(progress.best)
+
+
+# --- what if it goes wrong ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("field", ["obs", "action", "next_obs"])
+def test_a_row_that_is_not_finite_leaves_the_last_good_model(field, value):
+    """The whole of it: weights and the scales they were fitted with."""
+    one, data = learner(), recorded([30, 14], 64)
+    good, report = FIT(one, KEY, one.init(KEY, TASK), data)
+    assert not report.diverged.any()
+    broken = getattr(data.transitions, field).at[3, 0].set(value)
+    data = dataclasses.replace(data, transitions=dataclasses.replace(data.transitions, **{field: broken}))
+    state, report = FIT(one, TRAIN, good, data)
+    assert report.diverged.all()
+    same(state, good)
+    assert finite(state)
+
+
+@pytest.mark.parametrize("trials", [[44], [30, 14]], ids=["nothing held out", "member 1 holds out trial 1"])
+def test_a_rate_that_is_far_too_large_leaves_the_last_good_model(trials):
+    one, data = learner(), recorded(trials, 64)
+    good, _ = FIT(one, KEY, one.init(KEY, TASK), data)
+    state, report = FIT(learner(rate=Rate(first=1e36, last=1e36)), TRAIN, good, data)
+    assert report.diverged.all()
+    same(state, good)
+
+
+def test_one_broken_member_does_not_stop_the_others():
+    one, data = learner(), recorded([30, 14], 64)
+    start = one.init(KEY, TASK)
+    huge = start.members.net.biases[1].at[1].set(1e30)  # its squared error overflows
+    start = eqx.tree_at(lambda s: s.members.net.biases[1], start, huge)
+    state, report = FIT(one, TRAIN, start, data)
+    assert report.diverged.tolist() == [False, True, False]
+    same(member(state.members, 1), member(start.members, 1))
+    assert finite(state)
+    for index in (0, 2):
+        assert not np.allclose(state.members.net.weights[0][index], start.members.net.weights[0][index])
+
+
+def test_no_data_leave_the_model_as_it_is():
+    one = learner()
+    good, _ = FIT(one, KEY, one.init(KEY, TASK), recorded([30, 14], 64))
+    state, report = FIT(one, TRAIN, good, Dataset.empty(TASK, 64))
+    same(state, good)
+    assert report.steps == 0
+    assert not report.diverged.any()
+
+
+# --- what is learned ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """600 rows, 200 of them in trials 1 and 2; about 1100 steps."""
+    one = learner(rate=Rate(first=1e-2, last=1e-4), minibatches={"size": 32, "epochs": 60.0, "patience": 99})
+    state, report = FIT(one, KEY, one.init(KEY, TASK), recorded([400, 100, 100], 600))
+    return one.model(state), report
+
+
+def test_learns_a_linear_system_and_its_noise(learned):
+    """Mean of the belief within a third of the noise (one std over 400 rows is a fifteenth; the rest is the nets'),
+    std within 20 % (400 rows know it to 4 %), and doubt below the noise."""
+    model, report = learned
+    assert not report.diverged.any()
+    rng = np.random.default_rng(9)
+    obs, action = rng.normal(0.4, 0.9, (200, 2)), rng.uniform(-0.9, 1.4, (200, 1))
+    prediction = jax.jit(jax.vmap(model.predict))(jnp.asarray(obs, jnp.float32), jnp.asarray(action, jnp.float32))
+    truth = obs + obs @ CHANGE.T + action * PUSH
+    error = np.sqrt(((prediction.mean - truth) ** 2).mean(0))
+    assert (error < NOISE / 3).all(), error / NOISE
+    np.testing.assert_allclose(np.sqrt(prediction.aleatoric).mean(0), NOISE, rtol=0.2)
+    assert (np.sqrt(prediction.epistemic).mean(0) < NOISE / 2).all()
+    assert (prediction.epistemic > 0).all()
+
+
+def test_doubt_grows_away_from_the_data(learned):
+    model, _ = learned
+    near = model.predict(jnp.array([0.4, 0.3]), jnp.array([0.2]))
+    far = model.predict(jnp.array([25.0, -19.0]), jnp.array([0.2]))
+    assert (far.epistemic > 30 * near.epistemic).all()
+
+
+def test_validation_is_the_likelihood_of_the_held_out_trials_by_the_weights_returned():
+    """Trial 1 is one row over and over, so that the sample taken of it does not matter."""
+    data = recorded([30, 14], 64)
+    repeated = jax.tree.map(lambda leaf: leaf.at[30:44].set(leaf[30]), data.transitions)
+    data = dataclasses.replace(data, transitions=repeated)
+    one = learner()
+    state, report = FIT(one, KEY, one.init(KEY, TASK), data)
+    assert np.isnan(report.validation_nll).tolist() == [True, False, True]
+    world = member(state.members, 1)
+    row = member(data.transitions, 30)
+    mean, var = world.net(world.input_scale(world.features.inputs(row.obs, row.action)))
+    target = world.target_scale(row.next_obs - row.obs)
+    expected = np.mean((target - mean) ** 2 / var + np.log(var))
+    np.testing.assert_allclose(report.validation_nll[1], expected, rtol=1e-4, atol=1e-5)
+    _, report = FIT(one, KEY, one.init(KEY, TASK), recorded([44], 64))
+    assert np.isnan(report.validation_nll).all()
+
+
+def test_bounds_move_only_where_they_are_learned():
+    data = recorded([30, 14], 64)
+    for learn_bounds in (True, False):
+        one = learner(learn_bounds=learn_bounds, log_var_bounds=(-6.0, 0.25))
+        state, _ = FIT(one, KEY, one.init(KEY, TASK), data)
+        net = state.members.net
+        assert np.array_equal(net.log_var_upper, np.full((3, 2), 0.25, np.float32)) != learn_bounds
+        assert np.array_equal(net.log_var_lower, np.full((3, 2), -6.0, np.float32)) != learn_bounds
+
+
+def test_scales_are_those_of_all_data_and_members_start_apart():
+    one, data = learner(), recorded([30, 14], 64)
+    start = one.init(KEY, TASK)
+    assert len(np.unique(start.members.net.weights[0][:, 0, 0])) == MEMBERS
+    state, _ = FIT(one, KEY, start, data)
+    rows = jax.tree.map(lambda leaf: np.asarray(leaf[:44], float), data.transitions)
+    inputs = np.concatenate([rows.obs, rows.action], axis=1)
+    for scale, values in ((state.members.input_scale, inputs), (state.members.target_scale, rows.next_obs - rows.obs)):
+        np.testing.assert_allclose(scale.mean, np.tile(values.mean(0), (3, 1)), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(scale.std, np.tile(values.std(0), (3, 1)), rtol=1e-4)
+    assert isinstance(one.model(state).members, NetworkWorld)
+
+
+def test_sizes_that_do_not_fit_are_refused():
+    with pytest.raises(InputError, match=r"1 hidden layers need 2 weight decays, got shape \(3,\)"):
+        learner(decay=jnp.ones(3))
+    with pytest.raises(InputError, match="at least one member, got 0"):
+        learner(members=0)
+
+
+def test_nll_is_twice_the_negative_log_likelihood_less_its_constant():
+    import scipy.stats
+
+    net = GaussianNet.init(KEY, (3, 8, 2), (-1.5, 0.8))
+    rng = np.random.default_rng(4)
+    x, y = (jnp.asarray(rng.normal(size=(6, size)), jnp.float32) for size in (3, 2))
+    mean, var = jax.vmap(net)(x)
+    density = scipy.stats.norm.logpdf(y, mean, np.sqrt(var))
+    np.testing.assert_allclose(_nll(net, (x, y)), -2 * density.mean() - np.log(2 * np.pi), rtol=1e-5, atol=1e-6)
