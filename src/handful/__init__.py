@@ -3,6 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from handful.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from handful.agents.base import AbstractAgent as AbstractAgent
     from handful.agents.mpc_agent import MPCAgent as MPCAgent
@@ -63,7 +65,6 @@ if TYPE_CHECKING:
     from handful.types import Step as Step
     from handful.types import Transition as Transition
 
-__version__ = "0.1.0"
 
 # Each public name and where it lives. Names are loaded when they are first used, so that the command line is quick.
 _HOMES = {
@@ -126,7 +127,7 @@ _HOMES = {
     "pets_paper": "agents.pets",
     "riccati": "planning.lqr",
 }
-__all__ = sorted(_HOMES)
+__all__ = [*_HOMES]  # noqa: PLE0604 - the keys of the table, which a test holds against sorted strings
 
 
 def __getattr__(name: str) -> Any:

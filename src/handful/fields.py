@@ -1,10 +1,19 @@
 """Fields that are numbers, held as arrays so that a new value never recompiles."""
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+# What such a field is, once its converter has run. Constructors take plain numbers too, so type checkers see Any.
+if TYPE_CHECKING:
+    Real = Any
+    Whole = Any
+else:
+    Real = Float[Array, ""]
+    Whole = Int[Array, ""]
 
 _as_float = partial(jnp.asarray, dtype=float)
 _as_int = partial(jnp.asarray, dtype=int)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from handful.errors import InputError
-from handful.fields import real
+from handful.fields import Real, real
 
 Reward = Callable[[Float[Array, "o"], Float[Array, "a"], Float[Array, "o"]], Float[Array, ""]]
 Terminated = Callable[[Float[Array, "o"]], Bool[Array, ""]]
@@ -36,7 +36,7 @@ class Task(eqx.Module):
     terminated: Terminated = never  # terminated(next_obs)
     angles: tuple[int, ...] = eqx.field(static=True, default=())  # entries that nets see as sine and cosine
     memoryless: tuple[int, ...] = eqx.field(static=True, default=())  # entries predicted as they are, never an input
-    discount: Float[Array, ""] = real(1.0)
+    discount: Real = real(1.0)
 
     def __check_init__(self) -> None:
         if self.low.ndim != 1 or self.low.shape != self.high.shape:
@@ -59,3 +59,9 @@ class Task(eqx.Module):
     @property
     def action_size(self) -> int:
         return self.low.shape[0]
+
+    def check(self, *, obs: Array | None = None, action: Array | None = None) -> None:
+        """Raises `InputError` where an observation or an action has another shape than this task's."""
+        for what, value, size in (("an observation", obs, self.obs_size), ("an action", action, self.action_size)):
+            if value is not None and jnp.shape(value) != (size,):
+                raise InputError(f"{what} of this task must have the shape ({size},), got {jnp.shape(value)}")

@@ -17,14 +17,16 @@ ROOT = Path(__file__).parents[2] / "src" / "handful"
 PATHS = sorted(ROOT.rglob("*.py"))
 OPTIONAL = {"imageio", "mujoco", "ray", "tensorboard", "wandb"}
 
-GROUND = {"errors", "types", "task", "data"}
+GROUND = {"errors", "fields", "types", "task", "data", "version"}
 BELIEF = GROUND | {"models", "policies", "propagation"}
 LEARNERS = BELIEF | {"envs", "policy_optimization", "values"}
 ALLOWED = {  # layer -> the other layers it may import
     "errors": set(),
+    "fields": set(),
+    "version": set(),
     "types": {"errors"},
-    "task": {"errors", "types"},
-    "data": {"errors", "types", "task"},
+    "task": {"errors", "fields", "types"},
+    "data": {"errors", "fields", "types", "task"},
     "models": GROUND,
     "policies": GROUND,
     "envs": GROUND,
@@ -36,7 +38,7 @@ ALLOWED = {  # layer -> the other layers it may import
     "evaluation": LEARNERS | {"planning", "agents", "training"},
     "training": LEARNERS | {"planning", "agents"},
     "cli": LEARNERS | {"planning", "agents", "evaluation", "training"},
-    "__init__": LEARNERS | {"planning", "agents", "evaluation", "training"},
+    "__init__": {"version"} | LEARNERS | {"planning", "agents", "evaluation", "training"},
     "__main__": {"cli"},
 }
 
@@ -188,7 +190,7 @@ IMPORT_AND_COMPARE = """
 import importlib, json, logging, pickle, random, os, sys, warnings
 
 # what other libraries do when they are imported is theirs to answer for
-for name in "jax equinox optax jaxtyping numpy gymnasium matplotlib.pyplot PIL.Image rich tyro".split() + {optional!r}:
+for name in "jax equinox optax jaxtyping numpy gymnasium matplotlib.pyplot PIL.Image rich.live tyro".split() + {optional!r}:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError:

@@ -14,14 +14,7 @@ def pets(*, members: int = 5, particles: int = 5, horizon: int = 20) -> MPCAgent
 
     Source: [Chua18] algorithm 1. Deviates: the settings, chosen for a CPU and few trials; see `docs/pets.md`.
     """
-    layers = (64, 64)
-    learner = EnsembleLearner(
-        hidden=layers,
-        decay=jnp.full(len(layers) + 1, 1e-4),
-        members=members,
-        minibatches=Minibatches(size=64, epochs=20.0, least=2000, most=5000, held_out=False),
-    )
-    return MPCAgent(learner, ICEM(horizon=horizon), TSInf(particles))
+    return MPCAgent(pets_learner(members=members), ICEM(horizon=horizon), TSInf(particles))
 
 
 def pets_paper() -> MPCAgent:
@@ -29,12 +22,26 @@ def pets_paper() -> MPCAgent:
 
     Source: [Chua18] appendix A and the released code. Deviates: no, apart from what `CEM` and `EnsembleLearner` state.
     """
-    learner = EnsembleLearner(
+    return MPCAgent(pets_paper_learner(), CEM(), TSInf(20))
+
+
+def pets_learner(*, members: int = 5) -> EnsembleLearner:
+    """The default's learner: 2 x 64 nets, a falling learning rate, tempered likelihood."""
+    return EnsembleLearner(
+        hidden=(64, 64),
+        decay=jnp.full(3, 1e-4),
+        members=members,
+        minibatches=Minibatches(size=64, epochs=20.0, least=2000, most=5000, held_out=False),
+    )
+
+
+def pets_paper_learner(*, members: int = 5) -> EnsembleLearner:
+    """The published learner: 5 epochs of batches of 32 a trial, constant rate, raw targets."""
+    return EnsembleLearner(
         hidden=(500, 500, 500),
         decay=jnp.array([1e-4, 2.5e-4, 2.5e-4, 5e-4]),
         rate=Rate(first=1e-3, last=1e-3, tempering=0.0),
-        members=5,
+        members=members,
         scale_targets=False,
         minibatches=Minibatches(size=32, epochs=5.0, held_out=False),
     )
-    return MPCAgent(learner, CEM(), TSInf(20))

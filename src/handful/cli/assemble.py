@@ -1,10 +1,13 @@
 """From options to objects: the agent that a configuration describes."""
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from handful.agents.mpc_agent import MPCAgent
+    from handful.planning.base import AbstractPlanner
+    from handful.propagation.base import AbstractPropagator
     from handful.task import Task
 
 Agent = Literal["pets"]
@@ -36,60 +39,73 @@ class AgentOptions:
     """nets in the ensemble"""
     risk: float | None = None
     """return counts as mean + RISK * std over particles"""
+    fit_steps: int | None = None
+    """gradient steps that a fit takes at most"""
 
 
 def agent_of(options: AgentOptions, task: "Task") -> "MPCAgent":
     """The agent. Raises `InputError` where sizes do not fit each other or the task."""
-    import equinox as eqx
-
-    from handful.agents.pets import pets, pets_paper
+    from handful.agents.mpc_agent import MPCAgent
+    from handful.agents.pets import pets_learner, pets_paper_learner
     from handful.errors import InputError
-    from handful.propagation.risk import MeanStd
+    from handful.propagation.risk import Mean, MeanStd
 
-    agent = pets_paper() if options.paper else pets()
-    if options.members is not None:
-        agent = dataclasses.replace(agent, learner=dataclasses.replace(agent.learner, members=options.members))
-    if options.planner is not None:
-        agent = dataclasses.replace(agent, planner=_planners()[options.planner](horizon=agent.planner.horizon))
-    changes = {name: getattr(options, name) for name in ("horizon", "candidates", "iterations")}
-    changes = {name: value for name, value in changes.items() if value is not None}
-    if "candidates" in changes and hasattr(agent.planner, "elites"):
-        changes["elites"] = max(1, changes["candidates"] // 10)
-    agent = dataclasses.replace(agent, planner=dataclasses.replace(agent.planner, **changes))
-    if agent.planner.horizon > task.horizon:
-        raise InputError(f"--horizon must be at most a trial's {task.horizon} steps, got {agent.planner.horizon}")
-    agent = dataclasses.replace(agent, propagator=_propagator(options, agent))
-    if options.risk is not None:
-        agent = eqx.tree_at(lambda a: a.risk, agent, MeanStd(options.risk))
-    return agent
+    if options.fit_steps is not None and options.fit_steps < 1:
+        raise InputError(f"--fit-steps must be at least 1, got {options.fit_steps}")
+    if options.risk is not None and not math.isfinite(options.risk):
+        raise InputError(f"--risk must be finite, got {options.risk}")
+    make = pets_paper_learner if options.paper else pets_learner
+    learner = make() if options.members is None else make(members=options.members)
+    if options.fit_steps is not None:
+        batches = learner.minibatches
+        least = min(int(batches.least), options.fit_steps)
+        batches = dataclasses.replace(batches, least=least, most=options.fit_steps)
+        learner = dataclasses.replace(learner, minibatches=batches)
+    risk = Mean() if options.risk is None else MeanStd(options.risk)
+    return MPCAgent(learner, _planner(options, task), _propagator(options, learner.members), risk)
 
 
-def _planners() -> dict[str, Any]:
+def _planner(options: AgentOptions, task: "Task") -> "AbstractPlanner":
+    from handful.errors import InputError
     from handful.planning.cem import CEM
     from handful.planning.icem import ICEM
     from handful.planning.mppi import MPPI
     from handful.planning.shooting import RandomShooting
 
-    return {"cem": CEM, "icem": ICEM, "mppi": MPPI, "shooting": RandomShooting}
+    kinds = {"cem": CEM, "icem": ICEM, "mppi": MPPI, "shooting": RandomShooting}
+    kind = kinds[options.planner or ("cem" if options.paper else "icem")]
+    sizes: dict[str, Any] = {name: getattr(options, name) for name in ("horizon", "candidates", "iterations")}
+    sizes = {"horizon": min(25 if options.paper else 20, task.horizon)} | {
+        k: v for k, v in sizes.items() if v is not None
+    }
+    if options.candidates is not None and kind in {CEM, ICEM}:
+        sizes["elites"] = max(1, options.candidates // 10)
+    least = 3 if kind is ICEM else 1  # one fresh plan, one elite kept, the mean
+    for name, floor in (("horizon", 1), ("candidates", least), ("iterations", 1)):
+        if sizes.get(name, floor) < floor:
+            raise InputError(f"--{name} must be at least {floor}, got {sizes[name]}")
+    if kind is ICEM and "elites" in sizes:
+        sizes["keep"] = min(ICEM.keep, sizes["elites"])
+    planner = kind(**sizes)
+    if planner.horizon > task.horizon:
+        raise InputError(f"--horizon must be at most a trial's {task.horizon} steps, got {planner.horizon}")
+    return planner
 
 
-def _propagator(options: AgentOptions, agent: "MPCAgent") -> Any:
+def _propagator(options: AgentOptions, members: int) -> "AbstractPropagator":
     from handful.errors import InputError
     from handful.propagation.moments import DistributionSampling, Expectation, MomentMatching
     from handful.propagation.trajectory_sampling import TS1, TSInf
 
-    kinds = {"ts-inf": TSInf, "ts1": TS1, "ds": DistributionSampling, "mm": MomentMatching}
     if options.propagation == "expectation":
         if options.particles not in {None, 1}:
             raise InputError(
                 f"--propagation expectation follows one particle; leave --particles out, got {options.particles}"
             )
         return Expectation()
-    members = agent.learner.members
-    particles = options.particles
-    if particles is None:
-        particles = -(-agent.propagator.particles // members) * members
-    kind = kinds[options.propagation] if options.propagation else type(agent.propagator)
+    kind = {"ts1": TS1, "ds": DistributionSampling, "mm": MomentMatching}.get(options.propagation or "", TSInf)
+    usual = 20 if options.paper else members
+    particles = -(-usual // members) * members if options.particles is None else options.particles
     if particles < 1 or (kind in {TSInf, TS1} and particles % members):
         raise InputError(
             f"--particles must be a multiple of the {members} members, so that each candidate meets each member "

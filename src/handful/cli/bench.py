@@ -68,4 +68,4 @@ def check_counts(options: Any) -> None:
 
     for name, value in vars(options).items():
         if isinstance(value, int) and value < 1:
-            raise InputError(f"--{name} must be at least 1, got {value}")
+            raise InputError(f"--{name.replace('_', '-')} must be at least 1, got {value}")

@@ -10,12 +10,19 @@ class Options:
     """Time gradient steps of a probabilistic ensemble on random data: 6 inputs, 4 outputs."""
 
     transitions: int = 2000
+    """rows of data"""
     batch: int = 256
+    """rows of a gradient step"""
     steps: int = 500
+    """gradient steps of a fit"""
     members: int = 5
+    """nets in the ensemble"""
     layers: int = 4
+    """hidden layers of a net"""
     width: int = 200
+    """units of a hidden layer"""
     repeats: int = 5
+    """times that it is measured; the median counts"""
     json: Path | None = None
     """write the result to this file too"""
 

@@ -11,13 +11,21 @@ class Options:
     """Time one plan of the cross-entropy method through an untrained ensemble, on the cart-pole task."""
 
     candidates: int = 500
+    """plans tried in an iteration"""
     horizon: int = 15
+    """steps that a plan looks ahead"""
     particles: int = 20
+    """rollouts of each candidate plan, a multiple of the members"""
     iterations: int = 5
+    """iterations of the planner"""
     members: int = 5
+    """nets in the ensemble"""
     layers: int = 4
+    """hidden layers of a net"""
     width: int = 200
+    """units of a hidden layer"""
     repeats: int = 20
+    """times that it is measured; the median counts"""
     json: Path | None = None
     """write the result to this file too"""
 

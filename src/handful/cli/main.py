@@ -3,12 +3,14 @@
 import contextlib
 import importlib
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, NoReturn
 
-import handful
+from handful.version import __version__
 
 # command: (module, one line of help); a module has a dataclass `Options` and a function `run(options)`
 COMMANDS = {
@@ -21,6 +23,9 @@ COMMANDS = {
 }
 
 
+INTERRUPTED = 130  # what a shell expects after Ctrl-C
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 2 bad input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -28,19 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print(overview())
         return 0
     if words[0] == "--version":
-        _print(f"handful {handful.__version__}")
+        _print(f"handful {__version__}")
         return 0
     name, rest = _split(words)
     if name is None:
         return _refuse(f"there is no command {' '.join(words[:1])!r}; the commands are {', '.join(COMMANDS)}")
     module = importlib.import_module(COMMANDS[name][0])
-    options = _parse(module.Options, name, rest)
-    from handful.errors import InputError
-
-    try:
-        return module.run(options) or 0
-    except InputError as error:
-        return _refuse(str(error))
+    return _run(module, _parse(module.Options, name, rest))
 
 
 def overview() -> str:
@@ -50,6 +49,8 @@ def overview() -> str:
     return "\n".join(
         [
             "handful: learn to control a system in a handful of trials.",
+            "",
+            "usage: handful COMMAND [options]",
             "",
             *lines,
             "",
@@ -67,6 +68,22 @@ def _split(words: list[str]) -> tuple[str | None, list[str]]:
     return None, words
 
 
+def _run(module: ModuleType, options: Any) -> int:
+    """A command, its ends put into exit codes."""
+    from handful.errors import InputError
+
+    try:
+        return module.run(options) or 0
+    except InputError as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("handful: stopped\n")
+        return INTERRUPTED
+    except BrokenPipeError:  # who read our output has gone; nothing is left to say, at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
 def _parse(kind: type, name: str, words: list[str]) -> Any:
     """Options from words. Help exits with 0; anything wrong exits with 2 and one sentence."""
     import tyro
@@ -82,14 +99,16 @@ def _parse(kind: type, name: str, words: list[str]) -> Any:
 
 
 def _sentence(message: str) -> str:
-    """The body of the parser's framed message, as one line."""
-    body = re.split(r"\n\s*[-─│╭╮╰╯ ]{8,}\s*\n", message)
-    text = body[1] if len(body) > 1 else message
-    return " ".join(text.replace("│", " ").split()).rstrip(".")
+    """What the parser's framed message says, as one line: its first section, and the option that it would suggest."""
+    lines = [line.strip("│ ") for line in message.splitlines() if not line.startswith(("╭", "╰"))]
+    sections = [section.split() for section in re.split(r"\n─+\n", "\n".join(lines))]
+    text = " ".join(sections[0]).split(" Got errors:")[0].replace("{None}|", "").replace("'None', ", "").rstrip(".")
+    close = [words[3] for words in sections[1:] if words[:3] == ["Perhaps", "you", "meant:"]]
+    return text + "".join(f"; did you mean {option}?" for option in close)
 
 
 def _refuse(sentence: str) -> int:
-    sys.stderr.write(f"handful: {sentence}\n")
+    sys.stderr.write(f"handful: {' '.join(sentence.split())}\n")
     return 2
 
 

@@ -3,7 +3,6 @@
 import os
 import platform
 from pathlib import Path
-from typing import Any
 
 
 def start() -> None:
@@ -12,7 +11,10 @@ def start() -> None:
     import jax
 
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "handful" / "compiled"
-    if jax.config.jax_compilation_cache_dir is None and os.environ.get("HANDFUL_COMPILATION_CACHE", "1") != "0":
+    if (
+        getattr(jax.config, "jax_compilation_cache_dir", None) is None
+        and os.environ.get("HANDFUL_COMPILATION_CACHE", "1") != "0"
+    ):
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
@@ -32,9 +34,9 @@ class CompileClock:
         self.seconds = 0.0
         jax.monitoring.register_event_duration_secs_listener(self._heard)
 
-    def _heard(self, event: str, duration: float, **_: Any) -> None:
+    def _heard(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
         if event in _COMPILING:
-            self.seconds += duration
+            self.seconds += duration_secs
 
 
 def device() -> str:
@@ -50,10 +52,10 @@ def versions() -> dict[str, str]:
     """Versions that decide what a run computes."""
     from importlib.metadata import version
 
-    import handful
+    from handful.version import __version__
 
     return {
-        "handful": handful.__version__,
+        "handful": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in ("jax", "jaxlib", "equinox", "optax", "numpy")},
     }

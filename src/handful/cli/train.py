@@ -2,12 +2,19 @@
 
 import dataclasses
 import datetime as dt
+import itertools
+import sys
+import typing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from handful.cli.assemble import AgentOptions, agent_of
+
+if TYPE_CHECKING:
+    from handful.cli.runtime import CompileClock
+    from handful.training.run import RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,44 +35,64 @@ class Options(AgentOptions):
     """a run folder to go on with; its own options hold, --trials may raise the number"""
 
 
+RECORDED = [field.name for field in dataclasses.fields(Options) if field.name not in {"out", "resume"}]
+SEEDS = 2**32
+
+
 def run(options: Options) -> int:
     """Train, watched, into a run folder that ends with a report."""
     from handful.cli import runtime
 
     runtime.start()
     clock = runtime.CompileClock()
+    folder, config = _opened(options)
+    try:
+        _train(options, folder, config, clock)
+    except KeyboardInterrupt:
+        done = len(folder.rows()) if folder.state_path.exists() else 0
+        sys.stdout.write(
+            f"Stopped. {done} of {config['trials'] + 1} trials are safe; go on with: "
+            f"handful train --resume {folder.path}\n"
+        )
+        return 130
+    return 0
+
+
+def _train(options: Options, folder: "RunFolder", config: dict[str, Any], clock: "CompileClock") -> None:
+    """What is left of a run, its summary and its report."""
+    from handful.cli import runtime
+    from handful.errors import InputError
+    from handful.evaluation.report import write_report
     from handful.training.progress import observer_for
     from handful.training.session import Session
 
-    folder, config = _opened(options)
     session = Session(folder, *built(config), config)
+    if config["trials"] < session.done - 1:
+        raise InputError(
+            f"--trials can only raise the number: {folder.path} holds {session.done - 1} trials already, "
+            f"got {config['trials']}"
+        )
+    if options.resume is not None and options.trials is not None:
+        folder.write_config(config)
     facts = {"device": runtime.device(), "versions": runtime.versions()}
-    with observer_for(folder.path, session.title, config["trials"]) as observer:
+    with observer_for(folder.path, session.title, config["trials"], session.system.task.horizon) as observer:
         for note in session.notes:
             observer.say(note)
         try:
             session.train(observer)
         except KeyboardInterrupt:
+            session.summarise(interrupted=True, compile_s=clock.seconds, **facts)
+            raise
+        if not session.summarised:
             session.summarise(compile_s=clock.seconds, **facts)
-            observer.say(
-                f"Stopped. {session.done} of {config['trials'] + 1} trials are safe; go on with: "
-                f"handful train --resume {folder.path}"
-            )
-            return 130
-        session.summarise(compile_s=clock.seconds, **facts)
-        from handful.evaluation.report import write_report
-
         observer.say("Drawing the report.")
         write_report(folder)
         observer.say(f"Run folder: {folder.path}\nReport:     {folder.report_path}")
-    return 0
 
 
-def _opened(options: Options) -> tuple[Any, dict[str, Any]]:
+def _opened(options: Options) -> tuple["RunFolder", dict[str, Any]]:
     """A new run folder or the one to resume, and its configuration."""
-    import handful
     from handful.errors import InputError
-    from handful.training.run import RunFolder
 
     if (options.task is None) == (options.resume is None):
         raise InputError("name a task, or a run folder with --resume (and not both); `handful tasks` lists the tasks")
@@ -73,32 +100,93 @@ def _opened(options: Options) -> tuple[Any, dict[str, Any]]:
         raise InputError(f"--trials must not be negative, got {options.trials}")
     if options.refit_every is not None and options.refit_every < 1:
         raise InputError(f"--refit-every must be at least 1, got {options.refit_every}")
-    if options.resume is not None:
-        folder = RunFolder.open(options.resume)
-        config = folder.config()
-        if config.get("handful") != handful.__version__:
-            raise InputError(
-                f"{options.resume} was made by handful {config.get('handful')}, this is {handful.__version__}: "
-                "install that version to go on, or start a new run"
-            )
-        if options.trials is not None:
-            config["trials"] = options.trials
-            folder.write_config(config)
-        return folder, config
+    check_seed(options.seed)
+    return _created(options) if options.resume is None else _resumed(options, options.resume)
+
+
+def _created(options: Options) -> tuple["RunFolder", dict[str, Any]]:
+    from handful.version import __version__
+    from handful.training.run import RunFolder
+
     trials = 8 if options.trials is None else options.trials
-    plain = {key: value for key, value in dataclasses.asdict(options).items() if key not in {"out", "resume"}}
-    config = {"handful": handful.__version__, **plain, "trials": trials}
+    plain = {name: getattr(options, name) for name in RECORDED}
+    config = {"handful": __version__, **plain, "trials": trials}
     built(config)  # bad input is refused before a folder is made
+    if options.out is not None:
+        return RunFolder.create(options.out, config), config
     stamp = dt.datetime.now(tz=dt.UTC).astimezone().strftime("%Y%m%d-%H%M%S")
     name = str(options.task).rsplit(":", 1)[-1].replace("/", "-").lower()
-    return RunFolder.create(options.out or Path("runs") / f"{name}-{stamp}", config), config
+    return RunFolder.create(_unused(Path("runs") / f"{name}-{stamp}"), config), config
+
+
+def _resumed(options: Options, path: Path) -> tuple["RunFolder", dict[str, Any]]:
+    from handful.version import __version__
+    from handful.errors import InputError
+    from handful.training.run import RunFolder
+
+    usual = Options()
+    given = [name for name in (*RECORDED, "out") if getattr(options, name) != getattr(usual, name) and name != "trials"]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"a run goes on with its own options, only --trials can be raised; leave out {names}")
+    folder = RunFolder.open(path)
+    config = folder.config()
+    if config.get("handful") != __version__:
+        raise InputError(
+            f"{path} was made by handful {config.get('handful')}, this is {__version__}: "
+            "install that version to go on, or start a new run"
+        )
+    if options.trials is not None:
+        config["trials"] = options.trials
+    return folder, config
+
+
+def _unused(path: Path) -> Path:
+    """The folder, or one beside it where another run took the name in the same second."""
+    from handful.errors import InputError
+
+    for number in itertools.count(2):
+        claimed = path if number == 2 else path.with_name(f"{path.name}-{number - 1}")
+        try:
+            claimed.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InputError(f"{path} cannot be made ({error.strerror}); choose a folder with --out") from error
+        return claimed
+    raise AssertionError
+
+
+def check_seed(seed: int) -> None:
+    """Raises `InputError` where two seeds could mean the same."""
+    from handful.errors import InputError
+
+    if not 0 <= seed < SEEDS:
+        raise InputError(f"--seed must be between 0 and {SEEDS - 1}, got {seed}")
 
 
 def built(config: dict[str, Any]) -> tuple[Any, Any]:
-    """The system and the agent that a configuration describes."""
+    """The system and the agent that a configuration describes. Raises `InputError` where it is none."""
     from handful.envs.loading import load
+    from handful.errors import InputError
     from handful.training.system import system_for
 
+    kinds = typing.get_type_hints(Options) | {"task": str, "trials": int}
+    for name in RECORDED:
+        if name not in config or not _is(config[name], kinds[name]):
+            raise InputError(
+                f"the configuration of the run has no usable {name!r}: restore its config.json, or start a new run"
+            )
     system = system_for(load(config["task"]))
     names = [field.name for field in dataclasses.fields(AgentOptions)]
     return system, agent_of(AgentOptions(**{name: config[name] for name in names}), system.task)
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether a value from a JSON file is what an option's annotation says."""
+    choices = typing.get_args(kind)
+    if typing.get_origin(kind) is typing.Literal:
+        return value in choices
+    if choices:
+        return any(_is(value, choice) for choice in choices)
+    return type(value) is kind or (kind is float and type(value) is int)

@@ -48,8 +48,13 @@ class Dataset(eqx.Module):
     ) -> "Dataset":
         """The dataset with the first `rows` transitions of a batch appended (all of them if None).
 
-        Raises `InputError` where the whole batch does not fit behind `count` (checked outside `jit`).
+        Raises `InputError` where observations or actions are not those of the task, and where the whole batch does not
+        fit behind `count` (checked outside `jit`).
         """
+        for name in ("obs", "action", "next_obs"):
+            given, held = getattr(transitions, name).shape[1:], getattr(self.transitions, name).shape[1:]
+            if given != held:
+                raise InputError(f"{name} of each transition must have this dataset's shape {held}, got {given}")
         length = transitions.reward.shape[0]
         if not isinstance(self.count, Tracer) and int(self.count) + length > self.capacity:
             raise InputError(

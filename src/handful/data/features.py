@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from handful.errors import InputError
 from handful.task import Task
 
 
@@ -42,6 +43,11 @@ class Features(eqx.Module):
         return tuple(index for index in range(self.obs_size) if index not in hidden)
 
     def inputs(self, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "i"]:
+        if obs.shape != (self.obs_size,) or action.shape != (self.action_size,):
+            raise InputError(
+                f"this model was made for observations of shape ({self.obs_size},) and actions of shape "
+                f"({self.action_size},), got {obs.shape} and {action.shape}"
+            )
         pieces = [_pick(obs, self._plain), action]
         if self._seen_angles:
             angle = _pick(obs, self._seen_angles)

@@ -70,8 +70,8 @@ def _from_gymnasium(identity: str) -> GymnasiumEnv:
         raise InputError(f"gymnasium:{identity} needs a package that is not installed: {one_line(error)}") from error
     except gymnasium.error.Error as error:
         raise InputError(
-            f"there is no Gymnasium environment {identity!r} ({one_line(error)}); an id ends in its version, and one of "
-            "another package is named gymnasium:PACKAGE:ID"
+            f"there is no Gymnasium environment {identity!r} ({one_line(error)}); an id ends in its version, and one "
+            "of another package is named gymnasium:PACKAGE:ID"
         ) from error
     except Exception as error:
         raise InputError(f"gymnasium:{identity} cannot be made: {type(error).__name__}: {one_line(error)}") from error
@@ -206,7 +206,7 @@ def _line(path: Path, error: BaseException) -> int:
     """The line of a user's file that an exception came from."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return error.lineno or 1
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).resolve() == path.resolve()]
     return next((line for line in reversed(lines) if line), 1)
 
 

@@ -31,9 +31,9 @@ def animate(env: AbstractEnv, visited: np.ndarray) -> bytes:
 
 
 def _shown(count: int, dt: float) -> list[int]:
-    """Which observations become frames: evenly spaced, and the last one."""
+    """Which observations become frames: the first, the last, and evenly between them."""
     every = max(math.ceil(LEAST_MS / (1e3 * dt)), math.ceil(count / MOST_FRAMES))
-    return [*range(0, count - 1, every), count - 1]
+    return np.unique(np.linspace(0, count - 1, max((count - 1) // every, 1) + 1).round().astype(int)).tolist()
 
 
 def _durations(shown: list[int], dt: float) -> list[int]:

@@ -120,7 +120,7 @@ def wall_time(record: Record) -> Figure:
     trials, fit = _column(record, "fit_s")
     _, wall = _column(record, "wall_s")
     rest = np.maximum(np.diff(wall, prepend=0.0) - fit, 0.0)
-    ax.bar(trials, fit, 0.62, color=EXPECTED, label="fitting the model")
+    ax.bar(trials, fit, 0.62, color=STEEL, label="fitting the model")
     ax.bar(trials, rest, 0.62, bottom=fit, color=HAPPENED, label="acting and all else")
     canvas.whole_trials(ax, trials)
     canvas.legend(figure, ax)

@@ -100,5 +100,5 @@ def _dress(ax: Axes) -> None:
     ax.yaxis.set_major_formatter(FuncFormatter(_short))
 
 
-def _short(value: float, _: int | None = None) -> str:
+def _short(value: float | np.number, _: int | None = None) -> str:
     return f"{value:.4g}".replace("-", "\N{MINUS SIGN}").replace("e+0", "e").replace("e+", "e")

@@ -48,7 +48,7 @@ def headline(record: Record) -> list[tuple[str, str, str]]:
     return [
         ("best return", number(record.best.return_), f"trial {record.best.trial}"),
         ("last return", number(record.last.return_), f"trial {record.last.trial}"),
-        ("solved", "no bar known" if none_known else f"trial {solved.trial}" if solved else "not yet",
+        ("solved", "not laid down" if none_known else f"trial {solved.trial}" if solved else "not yet",
          "" if none_known else f"from a return of {number(record.solved_return)}"),
         ("interaction", f"{grouped(record.last.env_steps)} steps", _seconds(record, record.last)),
         ("wall time", f"{number(record.last.wall_s)} s", _compiled(record)),
@@ -82,7 +82,7 @@ def configuration(record: Record) -> str:
     return json.dumps(record.config, indent=2)
 
 
-def number(value: float | None) -> str:
+def number(value: int | float | None) -> str:
     """Four figures, a true minus sign, and words where there is no number."""
     if value is None:
         return "none"
@@ -96,7 +96,7 @@ def grouped(value: int) -> str:
     return f"{value:,}".replace(",", "\N{THIN SPACE}")
 
 
-def _cell(value: float | None) -> str:
+def _cell(value: int | float | None) -> str:
     return "" if value is None else str(value) if isinstance(value, int) else number(value)
 
 

@@ -21,11 +21,11 @@ def realised(
 
 def realised_in(trial: dict[str, np.ndarray], discount: float) -> Float[np.ndarray, "t"]:
     """`realised` over the horizon that the trial's controller planned with."""
-    ended = bool(trial["terminated"][-1])
+    ended = bool(trial["terminated"][-1:].any())
     return realised(trial["reward"], trial["plan"].shape[1], discount=discount, terminated=ended)
 
 
-def happened(trial: dict[str, np.ndarray]) -> Float[np.ndarray, "s h+1 o"]:
+def happened(trial: dict[str, np.ndarray]) -> Float[np.ndarray, "s t o"]:
     """The observations that each forecast of a trial was about, beginning with the one that it started from."""
     horizon = trial["fan_obs"].shape[2] - 1
     pieces = [
@@ -35,7 +35,7 @@ def happened(trial: dict[str, np.ndarray]) -> Float[np.ndarray, "s h+1 o"]:
     return np.stack(pieces)
 
 
-def bands(particles: Float[np.ndarray, "s p h+1 o"]) -> Float[np.ndarray, "q s h+1 o"]:
+def bands(particles: Float[np.ndarray, "s p t o"]) -> Float[np.ndarray, "q s t o"]:
     """Quantiles over particles at `LEVELS`, of those that are finite.
 
     With p particles, the k-th in order stands at k / (p + 1), so a next draw from the same distribution falls between

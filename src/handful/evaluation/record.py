@@ -120,6 +120,9 @@ def read(folder: RunFolder) -> Record:
         except InputError as error:
             notes.append(f"Trial {row.trial} is in the metrics only: {error}.")
     task, env, note = _environment(config.get("task", ""))
+    sizes = {(arrays["obs"].shape[1], arrays["action"].shape[1]) for arrays in trials.values()}
+    if task and sizes - {(task.obs_size, task.action_size)}:
+        task, env, note = None, None, "The task has other sizes now than in this run, so entries have no names here."
     return Record(config, summary, rows, trials, task, env, notes + ([note] if note else []))
 
 
@@ -131,7 +134,7 @@ def finite(array: np.ndarray) -> np.ndarray:
 
 
 def _environment(name: str) -> tuple[Task | None, AbstractEnv | None, str | None]:
-    """The task and, where it can be drawn at any observation, its environment; else a sentence that says why not."""
+    """The task; its environment, unless that is hosted and shows only its present; or a sentence that says why not."""
     try:
         env = load(name)
     except InputError as error:
@@ -139,4 +142,4 @@ def _environment(name: str) -> tuple[Task | None, AbstractEnv | None, str | None
     if isinstance(env, AbstractEnv):
         return env.task, env, None
     env.close()
-    return env.task, None, "There is no animation: a hosted environment shows only the moment it is in."
+    return env.task, None, None

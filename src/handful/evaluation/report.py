@@ -54,27 +54,20 @@ def _learned(record: Record) -> Section:
             else ""
         ),
     )
-    return Section("What it learned", pictures=[*_animation(record), curve])
-
-
-def _animation(record: Record) -> list[Picture]:
-    best = record.best_of(record.trials) if record.trials else None
-    if record.env is None or best is None:
-        return []
     try:
-        data = animate(record.env, within_trial.visited(record.trials[best]))
+        return Section("What it learned", pictures=[_animation(record), curve])
     except InputError as error:
-        record.notes.append(f"There is no animation: {error}.")
-        return []
-    steps = len(record.trials[best]["reward"])
-    return [
-        Picture(
-            "videos/best-trial.gif",
-            data,
-            f"The best trial, number {best}, at the speed at which it happened ({facts.number(steps * record.dt)} s), "
-            "over and over.",
-        )
-    ]
+        return Section("What it learned", f"There is no animation of the best trial: {error}.", [curve])
+
+
+def _animation(record: Record) -> Picture:
+    if record.env is None or not record.trials:
+        raise InputError("this environment cannot be drawn at the observations on record")
+    best = record.best_of(record.trials)
+    data = animate(record.env, within_trial.visited(record.trials[best]))
+    seconds = facts.number(len(record.trials[best]["reward"]) * record.dt)
+    caption = f"The best trial, number {best}, at the speed at which it happened ({seconds} s), over and over."
+    return Picture("videos/best-trial.gif", data, caption)
 
 
 def _plans(record: Record) -> Section:
@@ -82,9 +75,9 @@ def _plans(record: Record) -> Section:
         return Section("What it planned", "No trial was controlled by a planner yet, so there is no plan to judge.")
     horizon = next(iter(record.planned.values()))["plan"].shape[1]
     captions = {
-        "planned-first": f"The first controlled trial. Orange: the return that the controller expected of its next {horizon} "
-        f"steps, and how far its particles spread around that. Blue: what those {horizon} steps paid.",
-        "planned-best": "The best trial: the closer orange is to blue, the better the controller knew what it was doing.",
+        "planned-first": "The first controlled trial. Orange: the return that the controller expected of its next "
+        f"{horizon} steps, and how far its particles spread around that. Blue: what those {horizon} steps paid.",
+        "planned-best": "The best trial: the closer orange is to blue, the better the controller knew what it did.",
         "planned-last": "The last trial.",
     }
     trials = [min(record.planned), record.best_of(record.planned), max(record.planned)]
@@ -96,8 +89,8 @@ def _plans(record: Record) -> Section:
     )
     return Section(
         "What it planned, and what came of it",
-        f"At each step the controller plans {horizon} steps ahead, takes the first, and plans again, so what comes can also "
-        "be better than planned. Near the end of a trial no full window is left, and blue ends.",
+        f"At each step the controller plans {horizon} steps ahead, takes the first, and plans again, so what comes can "
+        "also be better than planned. Near the end of a trial no full window is left, and blue ends.",
         [*_each(record, trials, within_trial.planned, captions), scatter],
     )
 
@@ -127,8 +120,8 @@ def _forecasts(record: Record) -> Section:
     return Section(
         "What the model foresaw",
         "From the state at each dotted line the model, with what it had learned before the trial, foretells what the "
-        "trial's own actions will do. Blue should stay inside the bands, and the bands should be narrow. Scales are those "
-        "of what happened; bands that leave the picture are cut off." + _cut(record),
+        "trial's own actions will do. Blue should stay inside the bands, and the bands should be narrow. Scales are "
+        "those of what happened; bands that leave the picture are cut off." + _cut(record),
         _each(record, [min(record.forecast), max(record.forecast)], within_trial.fan, captions),
     )
 
@@ -164,9 +157,9 @@ def _times(record: Record) -> Section:
 
 def _metrics(record: Record) -> Section:
     text = (
-        "metrics.csv holds the same with all digits. planned_return is the mean planned reward a step, times the steps of "
-        "the trial; model_nll and model_rmse are of the model that drove the trial, before it saw it; plan_ms is the time "
-        "of a control step."
+        "metrics.csv holds the same with all digits. planned_return is the mean planned reward a step, times the steps "
+        "of the trial; model_nll and model_rmse are of the model that drove the trial, before it saw it; plan_ms is "
+        "the time of a control step."
     )
     return Section("All numbers", text, below=page.table(*facts.table(record)))
 
@@ -175,8 +168,8 @@ def _again(record: Record) -> Section:
     below = page.code(facts.command(record.config)) + page.pairs(facts.machine(record))
     below += page.details("config.json", page.code(facts.configuration(record)))
     text = (
-        "This command begins the same run. On the same machine, with the same versions, every number but the times is the "
-        "same again."
+        "This command begins the same run. On the same machine, with the same versions, every number but the times is "
+        "the same again."
     )
     return Section("To repeat this run", text, below=below)
 

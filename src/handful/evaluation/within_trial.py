@@ -19,7 +19,7 @@ def traces(record: Record, trial: int, beside: list[int]) -> Figure:
     arrays, others = record.trials[trial], [record.trials[each] for each in beside]
     actions = min(arrays["action"].shape[1], ACTIONS_SHOWN)
     titles = [*names, *(f"action {index}" if actions > 1 else "action" for index in range(actions)), "reward"]
-    figure, axes = canvas.sheet(f"Trial {trial}", titles, record.time_label, height=0.78, legend_rows=0)
+    figure, axes = canvas.sheet(f"Trial {trial}: what happened", titles, record.time_label, height=0.78, legend_rows=0)
     time = record.dt * np.arange(len(arrays["reward"]) + 1)
     for index, ax in enumerate(axes[: len(names)]):
         ax.plot(time, visited(arrays)[:, index], color=HAPPENED, linewidth=1.5, label="what happened")
@@ -41,7 +41,10 @@ def traces(record: Record, trial: int, beside: list[int]) -> Figure:
 def planned(record: Record, trial: int, beside: list[int]) -> Figure:
     """What the controller expected over its horizon at each step, and what came over the same steps."""
     arrays, others = record.trials[trial], [record.trials[each] for each in beside]
-    figure, (ax,) = canvas.sheet(f"Trial {trial}", [""], record.time_label, height=2.6)
+    horizon = arrays["plan"].shape[1]
+    figure, (ax,) = canvas.sheet(
+        f"Trial {trial}: return of the next {horizon} steps", [""], record.time_label, height=2.6
+    )
     time = record.dt * np.arange(len(arrays["reward"]))
     mean, std = arrays["planned_return"], arrays["planned_std"]
     ax.fill_between(
@@ -60,7 +63,7 @@ def fan(record: Record, trial: int, beside: list[int]) -> Figure:
     """Forecasts of a trial in bands, and what happened: the time is that of all trials `beside`, the scales its own."""
     names = record.names[:OBS_SHOWN]
     arrays, others = record.trials[trial], [record.trials[each] for each in beside]
-    figure, axes = canvas.sheet(f"Trial {trial}", names, record.time_label, height=1.05)
+    figure, axes = canvas.sheet(f"Trial {trial}: forecasts and what happened", names, record.time_label, height=1.05)
     truth, quantiles = happened(arrays), bands(arrays["fan_obs"])
     steps = np.arange(truth.shape[1])
     for index, ax in enumerate(axes):

@@ -12,7 +12,7 @@ from handful.data.dataset import Dataset
 from handful.data.features import Features
 from handful.data.scaling import Standardiser
 from handful.errors import InputError
-from handful.fields import real, whole
+from handful.fields import Real, Whole, real, whole
 from handful.models.base import AbstractLearner, FitReport
 from handful.models.ensemble import Ensemble, NetworkWorld
 from handful.models.networks import GaussianNet
@@ -25,22 +25,22 @@ class Minibatches(eqx.Module):
     """Which data a member sees, and for how long."""
 
     size: int = eqx.field(static=True, default=64)
-    epochs: Float[Array, ""] = real(20.0)  # passes over the data a fit
-    least: Int[Array, ""] = whole(0)  # [steps] a fit takes at the least
-    most: Int[Array, ""] = whole(1_000_000)  # [steps] at the most
+    epochs: Real = real(20.0)  # passes over the data a fit
+    least: Whole = whole(0)  # [steps] a fit takes at the least
+    most: Whole = whole(1_000_000)  # [steps] at the most
     bootstrap: bool = eqx.field(static=True, default=True)  # N of N with replacement, drawn once a fit
     held_out: bool = eqx.field(
         static=True, default=True
     )  # trial t >= 1 never trains member t mod m, and stops it early
-    patience: Int[Array, ""] = whole(10)  # [blocks] without a better held-out NLL
+    patience: Whole = whole(10)  # [blocks] without a better held-out NLL
 
 
 class Rate(eqx.Module):
     """How fast weights move, and towards what."""
 
-    first: Float[Array, ""] = real(3e-3)  # Adam's learning rate at the start of a fit
-    last: Float[Array, ""] = real(3e-5)  # and at its end; half a cosine leads from one to the other
-    tempering: Float[Array, ""] = real(0.5)  # power of the variance that weighs an example; 0 is plain likelihood
+    first: Real = real(3e-3)  # Adam's learning rate at the start of a fit
+    last: Real = real(3e-5)  # and at its end; half a cosine leads from one to the other
+    tempering: Real = real(0.5)  # power of the variance that weighs an example; 0 is plain likelihood
 
     def __call__(self, done: Float[Array, ""]) -> Float[Array, ""]:
         """The learning rate after the share `done` of a fit."""

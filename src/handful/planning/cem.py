@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from handful.fields import real
+from handful.fields import Real, real
 from handful.planning.base import AbstractPlanner, Info, check_sizes, elites_of, middle, moments, moved_on
 from handful.planning.problem import Problem
 
@@ -32,8 +32,8 @@ class CEM(AbstractPlanner):
     candidates: int = eqx.field(static=True, default=400)
     elites: int = eqx.field(static=True, default=40)
     iterations: int = eqx.field(static=True, default=5)
-    smoothing: Float[Array, ""] = real(0.1)
-    converged: Float[Array, ""] = real(1e-3)
+    smoothing: Real = real(0.1)
+    converged: Real = real(1e-3)
 
     def __check_init__(self) -> None:
         check_sizes(self, self.candidates, self.elites)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from handful.errors import InputError
-from handful.fields import real
+from handful.fields import Real, real
 from handful.planning.base import AbstractPlanner, Info, check_sizes, elites_of, middle, moments, moved_on
 from handful.planning.noise import coloured
 from handful.planning.problem import Problem
@@ -43,9 +43,9 @@ class ICEM(AbstractPlanner):
     keep: int = eqx.field(static=True, default=3)
     decay: float = eqx.field(static=True, default=1.25)
     follow_best: bool = eqx.field(static=True, default=False)
-    colour: Float[Array, ""] = real(2.0)  # 0 white, 1 pink, 2 red
-    std: Float[Array, ""] = real(0.5)  # of the first samples, in half-ranges
-    smoothing: Float[Array, ""] = real(0.1)
+    colour: Real = real(2.0)  # 0 white, 1 pink, 2 red
+    std: Real = real(0.5)  # of the first samples, in half-ranges
+    smoothing: Real = real(0.1)
 
     def __check_init__(self) -> None:
         check_sizes(self, self.candidates - self.keep - 1, self.elites)

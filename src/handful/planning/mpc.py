@@ -34,7 +34,7 @@ def forecast_of(carry: MPCCarry) -> Forecast:
 
 
 class MPC(AbstractPolicy):
-    """A planner as a policy. The carry is the planner's state, so a trial starts afresh with `init` and nothing else."""
+    """A planner as a policy. Its carry is the planner's state: a trial starts afresh with `init` and nothing else."""
 
     planner: AbstractPlanner
     problem: Problem
@@ -54,6 +54,7 @@ class MPC(AbstractPolicy):
     def __call__(
         self, key: PRNGKeyArray, obs: Float[Array, "o"], carry: MPCCarry
     ) -> tuple[Float[Array, "a"], MPCCarry]:
+        self.problem.task.check(obs=obs)
         plan_key, forecast_key = jax.random.split(key)
         search, _ = optimise(self.planner, plan_key, self.problem, obs, carry.search)
         plan = self.planner.plan(search)

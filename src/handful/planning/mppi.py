@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from handful.fields import real
+from handful.fields import Real, real
 from handful.planning.base import AbstractPlanner, Info, check_sizes, elites_of, middle, moved_on
 from handful.planning.noise import coloured
 from handful.planning.problem import Problem
@@ -28,9 +28,9 @@ class MPPI(AbstractPlanner):
     horizon: int = eqx.field(static=True, default=25)
     candidates: int = eqx.field(static=True, default=100)
     iterations: int = eqx.field(static=True, default=3)
-    temperature: Float[Array, ""] = real(0.2)
-    std: Float[Array, ""] = real(0.5)  # of the samples, in half-ranges
-    colour: Float[Array, ""] = real(2.0)  # 0 white, 1 pink, 2 red
+    temperature: Real = real(0.2)
+    std: Real = real(0.5)  # of the samples, in half-ranges
+    colour: Real = real(2.0)  # 0 white, 1 pink, 2 red
 
     def __check_init__(self) -> None:
         check_sizes(self, self.candidates)

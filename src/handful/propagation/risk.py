@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from handful.fields import real
+from handful.fields import Real, real
 
 
 class AbstractRisk(eqx.Module):
@@ -26,7 +26,7 @@ class Mean(AbstractRisk):
 class MeanStd(AbstractRisk):
     """`mean + weight * std`: cautious where the weight is negative, curious where it is positive."""
 
-    weight: Float[Array, ""] = real(-1.0)
+    weight: Real = real(-1.0)
 
     def __call__(self, returns: Float[Array, "p"]) -> Float[Array, ""]:
         return returns.mean() + self.weight * returns.std()
@@ -38,7 +38,7 @@ class CVaR(AbstractRisk):
     Source: [Rockafellar00]. Deviates: the number of particles in the tail is rounded up.
     """
 
-    fraction: Float[Array, ""] = real(0.25)
+    fraction: Real = real(0.25)
 
     def __call__(self, returns: Float[Array, "p"]) -> Float[Array, ""]:
         rank = jnp.arange(returns.shape[0])

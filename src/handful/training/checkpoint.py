@@ -2,7 +2,6 @@
 
 import io
 import json
-import zipfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +12,6 @@ from handful.errors import InputError
 from handful.training.files import write_whole
 
 State = TypeVar("State")
-DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, json.JSONDecodeError)
 
 
 def save(path: Path, state: Any, header: dict[str, Any]) -> None:
@@ -54,7 +52,7 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays.pop("header").tobytes())
-    except DAMAGE as error:
+    except Exception as error:  # a flipped bit makes the zip and npy readers raise almost anything
         raise InputError(
             f"{path} is missing or damaged ({type(error).__name__}); restore it from a copy, or start a new run"
         ) from error

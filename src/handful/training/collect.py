@@ -21,7 +21,7 @@ class Cursor(eqx.Module):
     env_state: Any
     obs: Float[Array, "o"]
     carry: Any  # the policy's
-    time: Int[Array, ""]  # [steps] since the reset
+    time: Int[Array, ""]  # [steps] since the reset; stands still once the trial is over
     over: Bool[Array, ""]  # terminated, truncated, or no longer finite
 
 
@@ -29,7 +29,7 @@ class Piece(eqx.Module):
     """What happened in one piece. Rows where `valid` is false came after the end and mean nothing."""
 
     transitions: Transition
-    valid: Bool[Array, "t"]
+    valid: Bool[Array, "*t"]
     watched: Any
 
 
@@ -40,6 +40,7 @@ def nothing(carry: Any) -> None:
 def begin(key: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy) -> Cursor:
     """A fresh trial: reset the environment, and the policy's carry with it."""
     state, obs = env.reset(jax.random.fold_in(key, 0))
+    env.task.check(obs=obs)
     return Cursor(state, obs, policy.init(), jnp.asarray(0), jnp.asarray(False))
 
 
@@ -54,8 +55,10 @@ def advance(
     def step(cursor: Cursor, _: None) -> tuple[Cursor, Piece]:
         policy_key, env_key = jax.random.split(jax.random.fold_in(key, cursor.time + 1))
         action, carry = policy(policy_key, cursor.obs, cursor.carry)
+        env.task.check(action=action)
         state, after = env.step(env_key, cursor.env_state, action)
-        time = cursor.time + 1
+        env.task.check(obs=after.obs)
+        time = cursor.time + ~cursor.over
         finite = jnp.isfinite(after.obs).all() & jnp.isfinite(after.reward) & jnp.isfinite(action).all()
         truncated = (time >= env.task.horizon) & ~after.terminated
         transition = Transition(cursor.obs, action, after.reward, after.obs, after.terminated, truncated)

@@ -1,10 +1,12 @@
 """Files that appear whole or not at all."""
 
+import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 from handful.errors import InputError
+
+UNFINISHED = ".part"  # ends the name of a file that is still being written
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -13,36 +15,37 @@ def write_whole(path: Path, content: bytes | str) -> None:
     Raises `InputError` where the folder cannot be written or the disk is full; the old file is untouched then.
     """
     data = content.encode() if isinstance(content, str) else content
+    beside = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with beside.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        raise _refused(path, error) from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(beside).chmod(0o644)
-        Path(beside).replace(path)
-    except OSError as error:
-        raise _refused(path, error) from error
-    finally:
-        Path(beside).unlink(missing_ok=True)
+        raise InputError(
+            f"{path} cannot be written ({error.strerror or error}); what was written before is whole: make room or "
+            "mend the folder and go on with --resume, or choose another place"
+        ) from error
     _flush_folder(path.parent)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed while writing left beside the files below `folder`."""
+    for left in folder.rglob(f".*{UNFINISHED}"):
+        left.unlink(missing_ok=True)
+
+
 def _flush_folder(folder: Path) -> None:
-    """Make the rename itself durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _refused(path: Path, error: OSError) -> InputError:
-    return InputError(
-        f"{path} cannot be written ({error.strerror}); what was written before is whole: make room or choose another "
-        "folder with --out, and go on with --resume"
-    )
+    """Make the rename itself durable, where the file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

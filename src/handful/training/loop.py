@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -19,7 +19,6 @@ from handful.task import Task
 from handful.training.collect import Piece, Watch, nothing
 from handful.training.run import Row
 from handful.training.system import System
-from handful.types import Transition
 
 FAN_HORIZON = 25  # [steps] of the forecasts that a trial is compared with afterwards
 PIECE = 10  # [steps] at most between two looks at a trial in progress
@@ -41,6 +40,7 @@ class Trial:
     fit: FitReport | None
 
 
+@runtime_checkable
 class Observer(Protocol):
     """Somebody who watches a run."""
 
@@ -53,8 +53,8 @@ class Observer(Protocol):
 class Loop:
     """Runs an agent on a system, trial by trial.
 
-    Every random choice of trial k comes from `fold_in(key, k + 1)`, so a run that goes on from a checkpoint does what the
-    uninterrupted one would have done.
+    Every random choice of trial k comes from `fold_in(key, k + 1)`, so a run that goes on from a checkpoint does what
+    the uninterrupted one would have done.
     """
 
     def __init__(
@@ -72,7 +72,8 @@ class Loop:
         every = refit_every or system.task.horizon
         self.piece = max(size for size in range(1, PIECE + 1) if every % size == 0)
         self.warm = False
-        self.capacity = (trials + 1) * -(-system.task.horizon // self.piece) * self.piece
+        self.rows = -(-system.task.horizon // self.piece) * self.piece  # of a trial, padded
+        self.capacity = (trials + 1) * self.rows
 
     def init(self, capacity: int | None = None) -> LoopState:
         """The state before trial 0, with room for all trials unless `capacity` says otherwise."""
@@ -81,60 +82,69 @@ class Loop:
 
     def trial(self, index: int, state: LoopState, rows: list[Row], observer: Observer) -> tuple[LoopState, Trial]:
         """Run trial `index` after those in `rows`; trial 0 explores, later ones fit first."""
-        began = time.perf_counter()
+        tally = Tally()
         trial_key, fit_key, score_key = jax.random.split(jax.random.fold_in(self.key, index + 1), 3)
-        fit_seconds, report = 0.0, None
         if index > 0:
-            state, report, fit_seconds = self._fit(fit_key, index, state, observer)
-        start_model = self.agent.model(state.agent)
+            state = self._fit(fit_key, index, state, tally, observer)
+        first_model = self.agent.model(state.agent)
         policy = self._policy(trial_key, index, state)
-        watch = self.watch if index > 0 else nothing
         self.system.start(trial_key, policy)
 
-        pieces: list[Piece] = []
-        step_ms: list[float] = []
-        over, steps, total, refit_at = False, 0, 0.0, self.refit_every
+        over = False
         while not over:
-            if index > 0 and refit_at is not None and self.refit_every and steps >= refit_at:
-                state, report, seconds = self._fit(jax.random.fold_in(fit_key, steps), index, state, observer)
-                fit_seconds, refit_at = fit_seconds + seconds, refit_at + self.refit_every
+            if index > 0 and self.refit_every and tally.steps and tally.steps % self.refit_every == 0:
+                state = self._fit(jax.random.fold_in(fit_key, tally.steps), index, state, tally, observer)
                 policy = self._policy(trial_key, index, state)
-            before = time.perf_counter()
-            piece, over = self.system.advance(policy, steps=self.piece, watch=watch)
-            step_ms.append(1e3 * (time.perf_counter() - before) / self.piece)
-            piece = jax.tree.map(np.asarray, piece)
-            state = LoopState(state.agent, state.data.add(_device(piece.transitions), index, piece.valid.sum()))
-            pieces.append(piece)
-            steps, total = steps + int(piece.valid.sum()), total + float(piece.transitions.reward[piece.valid].sum())
-            planned = None if piece.watched is None else float(piece.watched.planned_return[-1])
-            observer.stepped(index, steps, total, planned, step_ms[-1])
+            began = time.perf_counter()
+            piece, over = self.system.advance(policy, steps=self.piece, watch=self.watch if index > 0 else nothing)
+            tally.add(jax.tree.map(np.asarray, piece), seconds=time.perf_counter() - began)
+            data = state.data.add(jax.tree.map(jnp.asarray, piece.transitions), index, int(piece.valid.sum()))
+            state = LoopState(state.agent, data)
+            observer.stepped(index, tally.steps, tally.return_, tally.planned, tally.step_ms[-1])
 
         if index > 0 and not self.warm:  # the first call compiled: that is no planning time
-            step_ms, self.warm = step_ms[1:] or step_ms, True
-        whole = jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
-        score = _score(score_key, start_model, whole) if index > 0 else None
-        row = self._row(index, whole, score, np.array(step_ms), fit_seconds, rows, time.perf_counter() - began)
-        arrays = _arrays(whole, np.array(step_ms))
-        if index > 0:
-            arrays |= self._fan(score_key, start_model, whole)
-        done = Trial(row, arrays, report)
+            tally.step_ms, self.warm = tally.step_ms[1:] or tally.step_ms, True
+        done = self._finished(index, score_key, tally, first_model, rows[-1] if rows else None)
         observer.finished(done)
         return state, done
+
+    def _finished(
+        self, index: int, key: PRNGKeyArray, tally: "Tally", model: AbstractDynamics, before: Row | None
+    ) -> Trial:
+        """The record of a trial; the model is held against it only if it drove it."""
+        whole = tally.whole(self.rows)
+        arrays = _arrays(whole, np.array(tally.step_ms))
+        score = None
+        if index > 0:
+            score = _score(key, model, whole)
+            arrays |= self._fan(key, model, whole)
+        row = Row(
+            trial=index,
+            env_steps=tally.steps + (before.env_steps if before else 0),
+            return_=tally.return_,
+            planned_return=tally.planned_return(whole),
+            model_nll=None if score is None else float(score.nll),
+            model_rmse=None if score is None else float(score.rmse),
+            plan_ms_p50=float(np.percentile(tally.step_ms, 50)) if index > 0 else None,
+            plan_ms_p99=float(np.percentile(tally.step_ms, 99)) if index > 0 else None,
+            fit_s=tally.fit_seconds,
+            wall_s=time.perf_counter() - tally.began + (before.wall_s if before else 0.0),
+        )
+        return Trial(row, arrays, tally.report)
 
     def _policy(self, key: PRNGKeyArray, index: int, state: LoopState) -> Any:
         if index == 0:
             return self.agent.explorer(jax.random.fold_in(key, self.system.task.horizon + 1), self.system.task)
         return self.agent.policy(self.system.task, state.agent)
 
-    def _fit(
-        self, key: PRNGKeyArray, index: int, state: LoopState, observer: Observer
-    ) -> tuple[LoopState, FitReport, float]:
+    def _fit(self, key: PRNGKeyArray, index: int, state: LoopState, tally: "Tally", observer: Observer) -> LoopState:
         observer.fitting(index)
         began = time.perf_counter()
         agent, report = jax.block_until_ready(_fit(key, self.agent, state.agent, state.data))
         seconds = time.perf_counter() - began
+        tally.report, tally.fit_seconds = report, tally.fit_seconds + seconds
         observer.fitted(index, report, seconds)
-        return LoopState(agent, state.data), report, seconds
+        return LoopState(agent, state.data)
 
     def _fan(self, key: PRNGKeyArray, model: AbstractDynamics, whole: Piece) -> dict[str, np.ndarray]:
         steps, horizon = int(whole.valid.sum()), min(FAN_HORIZON, self.system.task.horizon)
@@ -144,33 +154,44 @@ class Loop:
         seen = starts + horizon <= steps
         return {"fan_starts": starts[seen], "fan_obs": particles[seen]}
 
-    def _row(
-        self,
-        index: int,
-        whole: Piece,
-        score: OneStep | None,
-        step_ms: np.ndarray,
-        fit_seconds: float,
-        rows: list[Row],
-        seconds: float,
-    ) -> Row:
-        steps = int(whole.valid.sum())
-        planned = None
-        if whole.watched is not None:
-            horizon = whole.watched.plan.shape[1]
-            planned = float(whole.watched.planned_return[whole.valid].sum() / horizon)
-        return Row(
-            trial=index,
-            env_steps=steps + (rows[-1].env_steps if rows else 0),
-            return_=float(whole.transitions.reward[whole.valid].sum()),
-            planned_return=planned,
-            model_nll=None if score is None else float(score.nll),
-            model_rmse=None if score is None else float(score.rmse),
-            plan_ms_p50=float(np.percentile(step_ms, 50)) if index > 0 else None,
-            plan_ms_p99=float(np.percentile(step_ms, 99)) if index > 0 else None,
-            fit_s=fit_seconds,
-            wall_s=seconds + (rows[-1].wall_s if rows else 0.0),
-        )
+
+class Tally:
+    """What a trial in progress has come to."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+        self.pieces: list[Piece] = []
+        self.step_ms: list[float] = []
+        self.fit_seconds = 0.0
+        self.report: FitReport | None = None
+        self.steps = 0
+        self.return_ = 0.0
+        self.planned: float | None = None  # over the planning horizon, at the last step
+
+    def add(self, piece: Piece, *, seconds: float) -> None:
+        """Count a piece in."""
+        self.pieces.append(piece)
+        self.step_ms.append(1e3 * seconds / len(piece.valid))
+        self.steps += int(piece.valid.sum())
+        self.return_ += float(piece.transitions.reward[piece.valid].sum())
+        if piece.watched is not None:
+            self.planned = float(piece.watched.planned_return[piece.valid][-1])
+
+    def whole(self, rows: int) -> Piece:
+        """All pieces as one of `rows` rows, so that a trial that ends early recompiles nothing."""
+        missing = rows - sum(len(piece.valid) for piece in self.pieces)
+
+        def joined(*parts: np.ndarray) -> np.ndarray:
+            return np.concatenate([*parts, np.zeros((missing, *parts[0].shape[1:]), parts[0].dtype)])
+
+        return jax.tree.map(joined, *self.pieces)
+
+    @staticmethod
+    def planned_return(whole: Piece) -> float | None:
+        """What was planned for the trial: the planned return per step of horizon, summed over the steps."""
+        if whole.watched is None:
+            return None
+        return float(whole.watched.planned_return[whole.valid].sum() / whole.watched.plan.shape[1])
 
 
 def _arrays(whole: Piece, step_ms: np.ndarray) -> dict[str, np.ndarray]:
@@ -181,10 +202,6 @@ def _arrays(whole: Piece, step_ms: np.ndarray) -> dict[str, np.ndarray]:
     if watched is not None:
         arrays |= {field: getattr(watched, field) for field in watched.__dataclass_fields__}
     return arrays
-
-
-def _device(transitions: Transition) -> Transition:
-    return jax.tree.map(jnp.asarray, transitions)
 
 
 @eqx.filter_jit

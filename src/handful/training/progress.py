@@ -1,36 +1,41 @@
 """What a person watches while a run goes on."""
 
+import math
 import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
 from rich.text import Text
 
 from handful.models.base import FitReport
 from handful.training.loop import Trial
 
+BARS = "▁▂▃▄▅▆▇█"
+SHOWN = 60  # trials in the row of bars
 
-def observer_for(folder: Path, task: str, trials: int) -> "PlainProgress | LiveProgress":
-    """A live display on a terminal, plain lines elsewhere."""
+
+def observer_for(folder: Path, task: str, trials: int, steps: int) -> "PlainProgress | LiveProgress":
+    """A live display on a terminal, plain lines elsewhere. A trial lasts `steps` steps at most."""
     console = Console(file=sys.stdout)
     kind = LiveProgress if console.is_terminal else PlainProgress
-    return kind(console, folder, task, trials)
+    return kind(console, folder, task, trials, steps)
 
 
 class PlainProgress:
     """One line a trial."""
 
-    def __init__(self, console: Console, folder: Path, task: str, trials: int) -> None:
-        self.console, self.folder, self.task, self.trials = console, folder, task, trials
-        self.began = time.perf_counter()
-        self.trial_seconds: list[float] = []
-        self.trial_began = self.began
+    def __init__(self, console: Console, folder: Path, task: str, trials: int, steps: int) -> None:
+        self.console, self.folder, self.task, self.trials, self.steps = console, folder, task, trials, steps
+        self.trial_seconds: list[float] = []  # of controlled trials in this sitting
+        self.trial_began = time.perf_counter()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "PlainProgress":
         self.say(f"{self.task}: {self.trials} trials after a random one, into {self.folder}")
         return self
 
@@ -52,24 +57,32 @@ class PlainProgress:
 
     def finished(self, trial: Trial) -> None:
         now = time.perf_counter()
-        self.trial_seconds.append(now - self.trial_began)
+        if trial.row.trial > 0:
+            self.trial_seconds.append(now - self.trial_began)
         self.trial_began = now
         self.say(f"{_line(trial)}  {self._left(trial.row.trial)}".rstrip())
 
-    def _left(self, trial: int) -> str:
-        remaining = self.trials - trial
-        recent = self.trial_seconds[-3:]
-        return f"{remaining * sum(recent) / len(recent):.0f} s left" if remaining > 0 else ""
+    def _left(self, done: int) -> str:
+        """How long the trials after `done` will take, once one has told; the first one's compiling counts only then."""
+        recent = (self.trial_seconds[1:] or self.trial_seconds)[-3:]
+        if not recent or done >= self.trials:
+            return ""
+        seconds = (self.trials - done) * sum(recent) / len(recent) - (time.perf_counter() - self.trial_began)
+        return f"{_duration(max(seconds, 0.0))} left"
 
 
 class LiveProgress(PlainProgress):
     """A line a trial, and below them the trial in progress."""
 
-    def __init__(self, console: Console, folder: Path, task: str, trials: int) -> None:
-        super().__init__(console, folder, task, trials)
-        self.live = Live(Text(), console=console, refresh_per_second=10, transient=True)
+    def __init__(self, console: Console, folder: Path, task: str, trials: int, steps: int) -> None:
+        super().__init__(console, folder, task, trials, steps)
+        self.returns: list[float] = []
+        self.nll: float | None = None
+        self.doing: RenderableType = Text("")
+        self.trial = 0
+        self.live = Live(get_renderable=self._view, console=console, refresh_per_second=8, transient=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "LiveProgress":
         super().__enter__()
         self.live.start()
         return self
@@ -79,16 +92,40 @@ class LiveProgress(PlainProgress):
     ) -> None:
         self.live.stop()
 
+    def say(self, text: str) -> None:
+        self.doing = Text("")
+        super().say(text)
+
     def fitting(self, trial: int) -> None:
-        self.live.update(Text(f"trial {trial}  fitting the model to what was seen ...", style="dim"))
+        self.trial = trial
+        self.doing = Spinner("dots", Text(f"trial {trial}/{self.trials}  learning from what was seen", style="dim"))
 
     def stepped(self, trial: int, steps: int, return_: float, planned: float | None, step_ms: float) -> None:
-        line = Text(f"trial {trial}  step {steps}  return so far ")
-        line.append(f"{return_:.1f}", style="bold")
-        if planned is not None:
-            line.append(f"  next steps should bring {planned:.1f}  {step_ms:.1f} ms a plan")
-        line.append(f"  {self._left(trial - 1)}" if self.trial_seconds else "", style="dim")
-        self.live.update(line)
+        self.trial = trial
+        place = Table.grid(padding=(0, 2))
+        place.add_row(
+            f"trial {trial}/{self.trials}",
+            ProgressBar(self.steps, steps, width=28),
+            f"step {steps}/{self.steps}",
+            Text(self._left(trial - 1), style="dim"),
+        )
+        so_far = Text("return so far ")
+        so_far.append(f"{return_:.1f}", style="bold")
+        if planned is None:
+            so_far.append("  random actions", style="dim")
+        else:
+            so_far.append(f"  planned for the next steps {planned:.1f}  {step_ms:.1f} ms a plan")
+        if self.nll is not None:
+            so_far.append(f"  model NLL {self.nll:.2f}")
+        self.doing = Group(place, so_far)
+
+    def finished(self, trial: Trial) -> None:
+        super().finished(trial)
+        self.returns.append(trial.row.return_)
+        self.nll = trial.row.model_nll
+
+    def _view(self) -> RenderableType:
+        return Group(self.doing, _bars(self.returns)) if self.returns else self.doing
 
 
 def _line(trial: Trial) -> str:
@@ -103,3 +140,19 @@ def _line(trial: Trial) -> str:
         parts.append(f"model NLL {row.model_nll:6.2f}")
     parts.append(f"fit {row.fit_s:4.1f} s  {row.plan_ms_p50:5.1f} ms a plan")
     return "  ".join(parts)
+
+
+def _bars(returns: list[float]) -> Text:
+    """The learning curve in one row of text."""
+    shown = returns[-SHOWN:]
+    known = [value for value in shown if math.isfinite(value)] or [0.0]
+    low, span = min(known), max(known) - min(known) or 1.0
+    heights = [round((len(BARS) - 1) * (value - low) / span) if math.isfinite(value) else 0 for value in shown]
+    text = Text("returns ", style="dim").append("".join(BARS[height] for height in heights), style="cyan")
+    return text.append(f" best {max(known):.1f}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

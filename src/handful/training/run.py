@@ -1,9 +1,11 @@
 """The run folder: everything that one training run leaves behind, and everything it needs to go on."""
 
+import contextlib
 import csv
 import dataclasses
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -47,25 +49,32 @@ class RunFolder:
     def create(cls, path: Path, config: dict[str, Any]) -> "RunFolder":
         """A new run. Raises `InputError` where the folder already holds one."""
         run = cls(path)
-        if run.config_path.exists():
+        if os.path.lexists(run.config_path):
             raise InputError(
                 f"{path} already holds a run; go on with --resume {path}, or choose another folder with --out"
             )
-        for name in ("checkpoints", "figures", "videos"):
-            try:
-                (path / name).mkdir(parents=True, exist_ok=True)
-            except OSError as error:
+        made: list[Path] = []
+        try:
+            for folder in (path / "checkpoints", path / "figures", path / "videos"):
+                made += reversed([each for each in (folder, *folder.parents) if not os.path.lexists(each)])
+                folder.mkdir(parents=True, exist_ok=True)
+            run.write_config(config)
+        except BaseException as error:
+            for folder in reversed(made):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            if isinstance(error, OSError):
                 raise InputError(
                     f"{path} cannot be made ({error.strerror}); choose another folder with --out"
                 ) from error
-        run.write_config(config)
+            raise
         return run
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
         """An existing run. Raises `InputError` where there is none."""
         run = cls(path)
-        if not run.config_path.is_file():
+        if not os.path.isfile(run.config_path):  # noqa: PTH113 -- Path.is_file raises where a name is too long
             raise InputError(f"{path} is no run folder (it has no config.json); name one that `handful train` made")
         return run
 
@@ -130,8 +139,8 @@ class RunFolder:
 
     def _read_json(self, path: Path) -> dict[str, Any]:
         try:
-            return json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+            return dict(json.loads(path.read_text()).items())
+        except (OSError, ValueError, AttributeError) as error:
             raise InputError(
                 f"{path} is missing or damaged ({type(error).__name__}); restore it, or start a new run"
             ) from error

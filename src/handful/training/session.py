@@ -9,9 +9,11 @@ import numpy as np
 
 from handful.agents.base import AbstractAgent
 from handful.envs.registry import TASKS
+from handful.errors import InputError
 from handful.planning.mpc import forecast_of
 from handful.policies.simple import ConstantPolicy, UniformPolicy
 from handful.training.collect import nothing
+from handful.training.files import sweep
 from handful.training.loop import Loop, LoopState, Observer
 from handful.training.run import Row, RunFolder
 from handful.training.system import Simulated, System, returns_of
@@ -50,6 +52,9 @@ class Session:
 
     def train(self, observer: Observer) -> None:
         """Run the trials that are left. Each is safe on disk before the next begins."""
+        sweep(self.folder.path)
+        if self.rows:
+            self.folder.write_metrics(self.rows)  # a crash may have come between the state and what is told from it
         for index in range(self.done, self.config["trials"] + 1):
             self.state, trial = self.loop.trial(index, self.state, self.rows, observer)
             self.rows.append(trial.row)
@@ -67,8 +72,17 @@ class Session:
             total += float(piece.transitions.reward[piece.valid].sum())
         return total
 
-    def summarise(self, **facts: Any) -> None:
-        """Write `summary.json`, with `facts` about the machine and the sitting."""
+    @property
+    def summarised(self) -> bool:
+        """Whether `summary.json` already tells the whole of a run."""
+        try:
+            told = self.folder.summary()
+        except InputError:
+            return False
+        return told.get("trials") == self.config["trials"] and "baselines" in told
+
+    def summarise(self, *, interrupted: bool = False, **facts: Any) -> None:
+        """Write `summary.json`, with `facts` about the machine and the sitting; without baselines if in a hurry."""
         returns = [row.return_ for row in self.rows]
         entry = TASKS.get(self.config["task"])
         solved = entry.solved if entry else None
@@ -86,7 +100,7 @@ class Session:
                 "solved_return": solved,
                 "solved_at_trial": reached[0] if reached else None,
                 "wall_s": self.rows[-1].wall_s if self.rows else 0.0,
-                "baselines": self._baselines(),
+                **({} if interrupted else {"baselines": self._baselines()}),
                 **facts,
             }
         )
@@ -98,7 +112,6 @@ class Session:
         state, rows = self.folder.load_state(self.loop.init(capacity))
         if capacity < self.loop.capacity:
             state = LoopState(state.agent, state.data.grown(self.loop.capacity))
-        self.folder.write_metrics(rows)
         return state, rows
 
     def _baselines(self) -> dict[str, list[float]]:

@@ -1,10 +1,11 @@
 """The system that trials are run on, as the loop sees it: something to start and to advance."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from handful.envs.base import AbstractEnv
 from handful.envs.gymnasium_adapter import GymnasiumEnv
@@ -15,6 +16,7 @@ from handful.training.collect import Cursor, Piece, Watch, advance, begin, episo
 from handful.training.hosted import Hosted
 
 
+@runtime_checkable
 class System(Protocol):
     """A pure environment or a real one. It holds the trial in progress."""
 
@@ -41,11 +43,17 @@ class Simulated:
         self._key, self._cursor = key, _begin(key, self.env, policy)
 
     def advance(self, policy: AbstractPolicy, *, steps: int, watch: Watch) -> tuple[Piece, bool]:
-        self._cursor, piece = jax.block_until_ready(_advance(self._key, self.env, policy, self._cursor, steps, watch))
-        if bool(self._cursor.over) and not (piece.transitions.terminated | piece.transitions.truncated).any():
+        before = int(self._cursor.time)
+        self._cursor, piece = jax.block_until_ready(
+            _advance(self._key, self.env, policy, self._cursor, steps=steps, watch=watch)
+        )
+        time = int(self._cursor.time)
+        if int(piece.valid.sum()) < time - before:
+            sane = bool(jnp.isfinite(piece.transitions.action[time - before - 1]).all())
+            what = "the environment gave an observation or reward" if sane else "the policy gave an action"
+            mend = "mend its step or reward" if sane else "mend the policy or its model"
             raise InputError(
-                f"the environment gave an observation or reward that is not finite at step {int(self._cursor.time)} of a "
-                "trial; mend its step or reward; trials before this one are kept"
+                f"{what} that is not finite at step {time} of a trial; {mend}; trials before this one are kept"
             )
         return piece, bool(self._cursor.over)
 
@@ -57,13 +65,13 @@ def _begin(key: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy) -> Curso
 
 @eqx.filter_jit
 def _advance(
-    key: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy, cursor: Cursor, steps: int, watch: Watch
+    key: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy, cursor: Cursor, *, steps: int, watch: Watch
 ) -> tuple[Cursor, Piece]:
     return advance(key, env, policy, cursor, steps=steps, watch=watch)
 
 
 @eqx.filter_jit
-def returns_of(keys: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy) -> Float[Array, "n"]:
+def returns_of(keys: Key[Array, "n"], env: AbstractEnv, policy: AbstractPolicy) -> Float[Array, "n"]:
     """Returns of whole trials, one a key, side by side."""
     return jax.vmap(lambda key: returned(episode(key, env, policy)))(keys)
 

@@ -1,0 +1,166 @@
+"""Bad input: one line on stderr that names what was expected and what came, exit code 2, and nothing half-made."""
+
+import shutil
+
+import pytest
+
+import handful as library
+
+USER = """
+import jax.numpy as jnp
+from handful.envs.point_mass import PointMass
+import dataclasses
+
+def poor(obs, action, next_obs):
+    return jnp.where(next_obs[0] > -9, jnp.nan, 0.0)
+
+def wide(obs, action, next_obs):
+    return next_obs[:2]
+
+def late(obs, action, next_obs):
+    return jnp.where(obs[0] == START[0], -1.0, jnp.nan)
+
+START = PointMass().reset(__import__("jax").random.key(0))[1]
+def with_reward(reward):
+    env = PointMass()
+    return dataclasses.replace(env, task=dataclasses.replace(env.task, reward=reward))
+
+Poor = with_reward(poor)
+Wide = with_reward(wide)
+"""
+
+OPTIONS = {  # words after `train`, what the sentence must name
+    "cartpole-swingpu": ["'cartpole-swingpu'", "cartpole-swingup", "handful tasks"],
+    "CartPole-v1": ["gymnasium:CartPole-v1"],
+    "pendulum --fast": ["--fast", "--help"],
+    "pendulum --trial 3": ["--trial", "--trials"],
+    "pendulum --trials many": ["--trials", "INT", "many"],
+    "pendulum --planner nelder": ["--planner", "nelder", "icem"],
+    "pendulum --trials -2": ["--trials", "-2"],
+    "pendulum --trials": ["--trials"],
+    "": ["task", "--resume"],
+    "pendulum --resume runs/x": ["not both"],
+    "pendulum --horizon 0": ["--horizon", "at least 1", "got 0"],
+    "pendulum --horizon 201": ["--horizon", "200 steps", "got 201"],
+    "pendulum --iterations 0": ["--iterations", "at least 1", "got 0"],
+    "pendulum --candidates 2": ["--candidates", "at least 3", "got 2"],
+    "pendulum --planner cem --candidates 0": ["--candidates", "at least 1", "got 0"],
+    "pendulum --members 0": ["member", "got 0"],
+    "pendulum --particles 7": ["--particles", "multiple", "5 members", "got 7"],
+    "pendulum --particles 0": ["--particles", "got 0"],
+    "pendulum --propagation ts1 --members 3 --particles 4": ["--particles", "3 members", "got 4"],
+    "pendulum --propagation expectation --particles 5": ["--particles", "got 5"],
+    "pendulum --fit-steps 0": ["--fit-steps", "at least 1", "got 0"],
+    "pendulum --risk nan": ["--risk", "finite", "nan"],
+    "pendulum --seed -1": ["--seed", "between 0 and", "-1"],
+    "pendulum --seed 4294967296": ["--seed", "4294967295", "4294967296"],
+    "pendulum --refit-every 0": ["--refit-every", "at least 1", "got 0"],
+    "gymnasium:NoSuch-v0": ["NoSuch-v0"],
+    "nowhere.py:Env": ["nowhere.py"],
+    "user.py:Nothing": ["'Nothing'", "Poor"],
+    "user.py:Poor": ["reward", "finite", "nan"],
+    "user.py:Wide": ["user.py:Wide", "reward"],
+    "raises.py:Env": ["raises.py", "RuntimeError", "line 2", "cable out"],
+}
+
+
+@pytest.mark.parametrize("words", OPTIONS)
+def test_train_refuses(words, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "user.py").write_text(USER)
+    (tmp_path / "raises.py").write_text("x = 1\nraise RuntimeError('cable out\\nand more')\n")
+    out = [] if "--resume" in words else ["--out", "made/here"]
+    sentence = refused("train", *words.split(), *out)
+    assert all(part in sentence for part in OPTIONS[words]), sentence
+    assert not (tmp_path / "made").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    {
+        "juggle": ["'juggle'", "train", "bench plan"],
+        "bench": ["'bench'", "bench plan"],
+        "bench juggle": ["'bench'", "bench plan"],
+        "evaluate": ["PATH", "handful evaluate --help"],
+        "report": ["PATH", "handful report --help"],
+        "evaluate nowhere": ["nowhere", "no run folder", "handful train"],
+        "report nowhere": ["nowhere", "no run folder", "handful train"],
+        "report nowhere either": ["either"],
+        "evaluate nowhere --episodes 0": ["--episodes", "got 0"],
+        "evaluate nowhere --seed -3": ["--seed", "got -3"],
+        "tasks all": ["all"],
+        "bench plan --candidates 0": ["--candidates", "got 0"],
+        "bench plan --members 2 --particles 3": ["particles", "2 members", "got 3"],
+        "bench fit --steps -1": ["--steps", "got -1"],
+    }.items(),
+)
+def test_other_commands_refuse(words, parts, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sentence = refused(*words.split())
+    assert all(part in sentence for part in parts), sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("out", "parts"),
+    [
+        ("file/below", ["file/below", "--out"]),
+        ("/proc/nowhere/run", ["/proc/nowhere/run", "--out"]),
+        ("n" * 300, ["cannot be made", "--out"]),
+        ("file", ["file", "--out"]),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named(out, parts, refused, tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("kept")
+    sentence = refused("train", "point-mass", *tiny, "--out", out)
+    assert all(part in sentence for part in parts), sentence
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(refused, tiny, finished, contents):
+    before = contents(finished)
+    sentence = refused("train", "point-mass", *tiny, "--seed", 5, "--out", finished)
+    assert f"--resume {finished}" in sentence
+    assert contents(finished) == before
+
+
+def test_a_folder_without_a_controller_cannot_be_evaluated(refused, made, tmp_path):
+    shutil.copy(made / "config.json", tmp_path)
+    assert f"handful train --resume {tmp_path}" in refused("evaluate", tmp_path)
+    assert f"handful train --resume {tmp_path}" in refused("report", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_an_environment_that_fails_on_the_way_is_named_with_its_step(refused, handful, tiny, tmp_path, contents):
+    """It pays for its first two trials and not a number ever after; what those trials taught is kept."""
+    env = tmp_path / "late.py"
+    env.write_text(
+        "import dataclasses, jax, jax.numpy as jnp\nfrom handful.envs.point_mass import PointMass\n"
+        "class Late(PointMass):\n"
+        "    def step(self, key, state, action):\n"
+        "        state, step = super().step(key, state, action)\n"
+        f"        broken = (state[2] == jnp.inf) | ((abs(state) > 0.7).any() & {{broken}})\n"
+        "        return state, dataclasses.replace(step, reward=jnp.where(broken, jnp.nan, step.reward))\n"
+    )
+    text = env.read_text()
+    env.write_text(text.replace("{broken}", "False"))
+    run, task = tmp_path / "run", f"{env}:Late"
+    words = [word if word != "2" or tiny[at - 1] != "--trials" else "0" for at, word in enumerate(tiny)]
+    assert handful("train", task, *words, "--out", run).code == 0
+    kept = contents(run)
+    env.write_text(text.replace("{broken}", "True"))
+    said = handful("train", "--resume", run, "--trials", 1)
+    assert said.code == 2
+    assert said.err.startswith("handful: the environment gave an observation or reward that is not finite at step ")
+    assert said.err.count("\n") == 1
+    after = contents(run)
+    assert {name: kept[name] for name in kept if name != "config.json"} == {name: after[name] for name in kept if name != "config.json"}
+    env.write_text(text.replace("{broken}", "False"))
+    assert handful("train", "--resume", run).code == 0
+
+
+def test_library_and_command_line_agree_on_the_version(handful):
+    assert library.__version__ in handful("--version").out

@@ -1,0 +1,104 @@
+"""What a plan is worth: ends, discounts, risk, and numbers that are not."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from probes import linear_ensemble, signatures, task_of
+
+from handful.models.known import KnownDynamics
+from handful.planning.problem import Problem
+from handful.propagation.risk import CVaR, Mean, MeanStd
+from handful.propagation.trajectory_sampling import TSInf
+
+KEY = jax.random.key(1)
+DISCOUNT = 0.9
+
+
+def counting(reward, terminated=None, discount=DISCOUNT):
+    """obs counts steps: 1, 2, 3, …; the action is free to mean something to the reward."""
+    settings = {} if terminated is None else {"terminated": terminated}
+    task = task_of(reward, 1, [-1.0], [1.5], discount=discount, **settings)
+    return Problem(task, KnownDynamics(lambda obs, action: obs + 1), TSInf(2))
+
+
+def worth(problem, *plans):
+    plans = jnp.asarray(plans, jnp.float32)[:, :, None]
+    return np.asarray(problem.evaluate(KEY, jnp.zeros(1), plans))
+
+
+def test_rewards_are_discounted_and_see_obs_action_and_next_obs():
+    problem = counting(lambda obs, action, next_obs: 100 * obs[0] + 10 * next_obs[0] + action[0])
+    expected = sum(0.9**t * (100 * t + 10 * (t + 1) + a) for t, a in enumerate([0.3, -0.8, 1.2, 0.5]))
+    np.testing.assert_allclose(worth(problem, [0.3, -0.8, 1.2, 0.5]), [expected], rtol=1e-6)
+
+
+def test_a_return_ends_with_the_step_that_terminates():
+    """It counts, the next one does not, whatever the state then says of itself."""
+    problem = counting(lambda obs, action, next_obs: next_obs[0], lambda obs: obs[0] == 3)
+    np.testing.assert_allclose(worth(problem, [0.1] * 6), [1 + 0.9 * 2 + 0.81 * 3], rtol=1e-6)
+    at_once = counting(lambda obs, action, next_obs: next_obs[0] + 0.5, lambda obs: obs[0] == 1)
+    np.testing.assert_allclose(worth(at_once, [0.1] * 6), [1.5], rtol=1e-6)
+    never = counting(lambda obs, action, next_obs: next_obs[0])
+    np.testing.assert_allclose(worth(never, [0.1] * 6), [sum(0.9**t * (t + 1) for t in range(6))], rtol=1e-6)
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+def test_a_reward_that_is_not_finite_ranks_below_every_finite_one(poison):
+    """Plus infinity too: nothing real pays that."""
+    problem = counting(lambda obs, action, next_obs: jnp.where(action[0] > 1, poison, action[0] - 1e6))
+    bad, worse_but_real, good = worth(problem, [0.1, 1.2, 0.1], [-1.0, -1.0, -1.0], [0.9, 0.9, 0.9])
+    assert bad == -np.inf
+    assert bad < worse_but_real < good
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_what_comes_after_the_end_poisons_nothing(poison):
+    """A model may leave the finite numbers once the trial is over."""
+    reward = lambda obs, action, next_obs: jnp.where(next_obs[0] > 2, poison, next_obs[0])  # noqa: E731
+    over = counting(reward, lambda obs: obs[0] == 2)
+    np.testing.assert_allclose(worth(over, [0.1] * 5), [1 + 0.9 * 2], rtol=1e-6)
+    assert worth(counting(reward), [0.1] * 5) == -np.inf
+    moved = Problem(
+        task_of(lambda obs, action, next_obs: action[0], 1, [-1.0], [1.5], terminated=lambda obs: obs[0] == 2),
+        KnownDynamics(lambda obs, action: jnp.where(obs >= 2, poison, obs + 1)),
+        TSInf(1),
+    )
+    np.testing.assert_allclose(worth(moved, [0.1, 0.2, 0.4, 0.8]), [0.3], rtol=1e-6)
+
+
+def test_an_observation_that_is_not_finite_spoils_a_plan_whose_rewards_are():
+    task = task_of(lambda obs, action, next_obs: action[0], 1, [-1.0], [1.5])
+    broken = KnownDynamics(lambda obs, action: jnp.where(action > 1, jnp.nan, obs + 1))
+    bad, good = worth(Problem(task, broken, TSInf(1)), [0.1, 0.2, 1.2], [0.1, 0.2, -1.0])
+    assert bad == -np.inf
+    np.testing.assert_allclose(good, -0.7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("risk", [Mean(), MeanStd(-0.5), MeanStd(0.5), CVaR(0.5)], ids=lambda risk: type(risk).__name__)
+def test_one_particle_that_is_not_finite_spoils_its_plan(risk):
+    """And no other: the member that adds 16 leaves the finite numbers, the others never do."""
+    reward = lambda obs, action, next_obs: jnp.where(  # noqa: E731
+        (next_obs[0] - obs[0] - action[0] == 16) & (action[0] > 1), jnp.nan, -next_obs[0] - 50
+    )
+    problem = Problem(task_of(reward, 2, [-1.0], [2.0]), signatures([1.0, 16.0, 4.0]), TSInf(3), risk)
+    plans = jnp.array([[0.25, 1.5], [0.25, 0.5]])[:, :, None]
+    bad, good = problem.evaluate(KEY, jnp.zeros(2), plans)
+    assert bad == -np.inf
+    assert np.isfinite(good)
+    returns = problem.particle_returns(KEY, jnp.zeros(2), plans[0])
+    np.testing.assert_array_equal(np.isfinite(returns), [True, False, True])
+
+
+def test_risk_sees_returns_of_particles_not_steps():
+    """Two members that are good in turns: single steps differ by 2, returns by nothing."""
+    # Entry 0 changes sign each step; entry 1 is what it was, with the member's own sign.
+    flips = np.array([[[-2.0, 0.0], [1.0, -1.0]], [[-2.0, 0.0], [-1.0, -1.0]]])
+    model = linear_ensemble(flips, np.zeros((2, 2, 1)), np.zeros((2, 2)), np.full((2, 2), -40.0))
+    task = task_of(lambda obs, action, next_obs: next_obs[1] + action[0], 2, [-1.0], [1.5])
+    plan, obs = jnp.full((4, 1), 0.25), jnp.array([1.0, 0.0])
+    for risk in (MeanStd(-3.0), CVaR(0.5), Mean()):
+        problem = Problem(task, model, TSInf(2), risk)
+        np.testing.assert_allclose(problem.evaluate(KEY, obs, plan[None]), [1.0], atol=1e-5)
+    shown = problem.rollout(KEY, obs, plan).obs[:, 1:, 1]
+    np.testing.assert_allclose(shown, [[1, -1, 1, -1], [-1, 1, -1, 1]], atol=1e-5)
