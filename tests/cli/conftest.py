@@ -8,7 +8,10 @@ import pytest
 
 from handful.cli.main import main
 
-TINY = "--members 2 --particles 2 --horizon 5 --candidates 20 --iterations 1 --trials 2 --fit-steps 30".split()
+TINY = {
+    "members": 2, "particles": 2, "horizon": 5, "candidates": 20, "iterations": 1, "trials": 2, "fit-steps": 30
+}  # fmt: skip
+WORDS = [word for name, value in TINY.items() for word in (f"--{name}", str(value))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,14 +57,14 @@ def refused(handful):
 @pytest.fixture
 def tiny() -> list[str]:
     """Options that make a run short: two controlled trials, milliseconds each."""
-    return list(TINY)
+    return list(WORDS)
 
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory) -> Path:
     """A finished run. Never written to: take a copy (`finished`) for that."""
     folder = tmp_path_factory.mktemp("made") / "run"
-    assert main(["train", "point-mass", *TINY, "--out", str(folder)]) == 0
+    assert main(["train", "point-mass", *WORDS, "--out", str(folder)]) == 0
     return folder
 
 

@@ -111,7 +111,7 @@ def test_other_commands_refuse(words, parts, refused, tmp_path, monkeypatch):
         ("file", ["file", "--out"]),
     ],
 )
-def test_a_place_that_cannot_be_written_is_named(out, parts, refused, tiny, tmp_path, monkeypatch):
+def test_a_place_that_cannot_be_written_is_named(out, parts, *, refused, tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("kept")
     sentence = refused("train", "point-mass", *tiny, "--out", out)
@@ -142,14 +142,13 @@ def test_an_environment_that_fails_on_the_way_is_named_with_its_step(refused, ha
         "class Late(PointMass):\n"
         "    def step(self, key, state, action):\n"
         "        state, step = super().step(key, state, action)\n"
-        f"        broken = (state[2] == jnp.inf) | ((abs(state) > 0.7).any() & {{broken}})\n"
+        "        broken = (state[2] == jnp.inf) | ((abs(state) > 0.7).any() & {broken})\n"
         "        return state, dataclasses.replace(step, reward=jnp.where(broken, jnp.nan, step.reward))\n"
     )
     text = env.read_text()
     env.write_text(text.replace("{broken}", "False"))
     run, task = tmp_path / "run", f"{env}:Late"
-    words = [word if word != "2" or tiny[at - 1] != "--trials" else "0" for at, word in enumerate(tiny)]
-    assert handful("train", task, *words, "--out", run).code == 0
+    assert handful("train", task, *tiny, "--trials", 0, "--out", run).code == 0
     kept = contents(run)
     env.write_text(text.replace("{broken}", "True"))
     said = handful("train", "--resume", run, "--trials", 1)
@@ -157,7 +156,9 @@ def test_an_environment_that_fails_on_the_way_is_named_with_its_step(refused, ha
     assert said.err.startswith("handful: the environment gave an observation or reward that is not finite at step ")
     assert said.err.count("\n") == 1
     after = contents(run)
-    assert {name: kept[name] for name in kept if name != "config.json"} == {name: after[name] for name in kept if name != "config.json"}
+    assert {name: kept[name] for name in kept if name != "config.json"} == {
+        name: after[name] for name in kept if name != "config.json"
+    }
     env.write_text(text.replace("{broken}", "False"))
     assert handful("train", "--resume", run).code == 0
 

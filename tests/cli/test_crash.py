@@ -20,14 +20,17 @@ KILLS = 10  # at moments that are uniform over the length of a run
 @pytest.fixture(scope="module")
 def command(tmp_path_factory):
     """Start the command, with one compilation cache for all starts of this file."""
-    cache = tmp_path_factory.mktemp("cache")
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     running = []
 
     def start(*words) -> subprocess.Popen:
         line = [sys.executable, "-m", "handful.cli.main", *map(str, words)]
         process = subprocess.Popen(
             line,
-            env=os.environ | {"XDG_CACHE_HOME": str(cache)},
+            env=os.environ | cache,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

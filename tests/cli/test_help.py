@@ -56,7 +56,8 @@ def test_no_help_needs_jax():
     """Help must answer at once, and importing JAX takes a second."""
     program = (
         "import sys, contextlib\nfrom handful.cli.main import main, COMMANDS\n"
-        "for command in COMMANDS:\n    with contextlib.suppress(SystemExit):\n        main([*command.split(), '--help'])\n"
+        "for command in COMMANDS:\n    with contextlib.suppress(SystemExit):\n"
+        "        main([*command.split(), '--help'])\n"
         "sys.exit('jax' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0

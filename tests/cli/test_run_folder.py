@@ -1,6 +1,7 @@
 """What a finished run leaves behind, and what `--resume`, `evaluate` and `report` make of it."""
 
 import csv
+import itertools
 import json
 import random
 
@@ -25,7 +26,7 @@ def test_metrics(made):
     assert [row["env_steps"] for row in rows] == [50, 100, 150]
     assert lines[1].split(",")[3:8] == [""] * 5  # the random trial has no model and no plan
     assert all(np.isfinite(list(row.values())).all() for row in rows[1:])
-    assert all(one["wall_s"] < other["wall_s"] for one, other in zip(rows, rows[1:], strict=False))
+    assert all(one["wall_s"] < other["wall_s"] for one, other in itertools.pairwise(rows))
 
 
 def test_planned_return_is_the_mean_planned_reward_a_step_times_the_steps(made):
@@ -56,7 +57,7 @@ def test_files(made):
         "state.npz", "trial-000.npz", "trial-001.npz", "trial-002.npz"
     }  # fmt: skip
     assert {path.suffix for path in (made / "figures").iterdir()} == {".png"}
-    assert "src=\"http" not in (made / "report.html").read_text()
+    assert 'src="http' not in (made / "report.html").read_text()
 
 
 def test_the_configuration_repeats_the_run(made, handful, tmp_path):
@@ -200,4 +201,5 @@ def test_any_flipped_bit_is_noticed_or_harmless(made, tmp_path):
 
 def untimed(run):
     rows = list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
-    return [{k: v for k, v in row.items() if k not in {"plan_ms_p50", "plan_ms_p99", "fit_s", "wall_s"}} for row in rows]
+    times = {"plan_ms_p50", "plan_ms_p99", "fit_s", "wall_s"}
+    return [{name: value for name, value in row.items() if name not in times} for row in rows]

@@ -48,9 +48,7 @@ def test_a_policy_sees_its_own_particle(name):
 @every_propagator
 def test_the_key_decides_and_jit_does_not(name):
     propagator, policy = zoo.PROPAGATORS[name](), OpenLoop(zoo.PLAN)
-    one, again, other = (
-        compiled_roll(propagator, key, zoo.ensemble(), policy, zoo.OBS) for key in (KEY, KEY, OTHER)
-    )
+    one, again, other = (compiled_roll(propagator, key, zoo.ensemble(), policy, zoo.OBS) for key in (KEY, KEY, OTHER))
     same(one, again)
     assert differ(one, other) == (name != "Expectation")
     close(one, roll(propagator, KEY, zoo.ensemble(), policy, zoo.OBS))

@@ -14,9 +14,7 @@ from handful.models.ensemble import NetworkWorld
 from handful.models.networks import GaussianNet
 
 # Entries 1 and 4 are angles; entry 0 has no memory (a half-cheetah's speed); 2, 3 and 5 are plain.
-TASK = task_of(
-    lambda obs, action, next_obs: obs[0], 6, [-1.0, -0.8], [1.5, 0.4], angles=(1, 4), memoryless=(0,)
-)
+TASK = task_of(lambda obs, action, next_obs: obs[0], 6, [-1.0, -0.8], [1.5, 0.4], angles=(1, 4), memoryless=(0,))
 FEATURES = Features.of(TASK)
 OBS = np.array([0.7, 5.1, -1.2, 0.4, -2.9, 3.3], np.float32)
 ACTION = np.array([0.6, -0.35], np.float32)

@@ -57,9 +57,7 @@ def test_each_candidate_meets_each_member_equally_often(kind):
     """Not merely the batch of candidates as a whole; and all candidates meet them in the same order."""
     model, propagator = signatures(CONSTANTS), kind(PARTICLES)
     key = jax.random.key(4)
-    rolled = jax.jit(
-        jax.vmap(lambda plan: propagator(key, model, OpenLoop(plan), START, HORIZON).obs)
-    )(PLANS)
+    rolled = jax.jit(jax.vmap(lambda plan: propagator(key, model, OpenLoop(plan), START, HORIZON).obs))(PLANS)
     pushed = np.diff(np.asarray(rolled, float)[..., 0], axis=2) - np.asarray(PLANS)[:, None, :, 0]
     member = np.abs(pushed[..., None] - CONSTANTS).argmin(3)
     for candidate in member:

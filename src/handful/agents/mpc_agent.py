@@ -3,6 +3,7 @@
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from handful.agents.base import AbstractAgent
@@ -10,8 +11,10 @@ from handful.data.dataset import Dataset
 from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
 from handful.planning.base import AbstractPlanner
 from handful.planning.mpc import MPC
+from handful.planning.noise import coloured
 from handful.planning.problem import Problem
-from handful.policies.simple import UniformPolicy
+from handful.policies.base import AbstractPolicy
+from handful.policies.simple import OpenLoop, UniformPolicy
 from handful.propagation.base import AbstractPropagator
 from handful.propagation.risk import AbstractRisk, Mean
 from handful.task import Task
@@ -20,19 +23,25 @@ from handful.task import Task
 class MPCAgent(AbstractAgent):
     """Any learner x any planner x any propagator, run as model predictive control.
 
-    Source: [Chua18] algorithm 1. Deviates: no.
+    Source: [Chua18] algorithm 1. Deviates: the first trial may be random in a way that moves the system further:
+    Gaussian actions with spectrum `f^-first_colour` and a std of half the half-range; None is uniform, as published.
     """
 
     learner: AbstractLearner
     planner: AbstractPlanner
     propagator: AbstractPropagator
     risk: AbstractRisk = eqx.field(default_factory=Mean)
+    first_colour: float | None = None
 
     def init(self, key: PRNGKeyArray, task: Task) -> Any:
         return self.learner.init(key, task)
 
-    def explorer(self, key: PRNGKeyArray, task: Task) -> UniformPolicy:
-        return UniformPolicy.of(task)
+    def explorer(self, key: PRNGKeyArray, task: Task) -> AbstractPolicy:
+        if self.first_colour is None:
+            return UniformPolicy.of(task)
+        noise = coloured(key, (1, task.horizon, task.action_size), jnp.asarray(self.first_colour))[0]
+        middle, half_range = (task.high + task.low) / 2, (task.high - task.low) / 2
+        return OpenLoop(jnp.clip(middle + 0.5 * half_range * noise, task.low, task.high))
 
     def fit(self, key: PRNGKeyArray, state: Any, data: Dataset) -> tuple[Any, FitReport]:
         return self.learner.fit(key, state, data)

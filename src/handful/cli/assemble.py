@@ -46,7 +46,7 @@ class AgentOptions:
 def agent_of(options: AgentOptions, task: "Task") -> "MPCAgent":
     """The agent. Raises `InputError` where sizes do not fit each other or the task."""
     from handful.agents.mpc_agent import MPCAgent
-    from handful.agents.pets import pets_learner, pets_paper_learner
+    from handful.agents.pets import FIRST_COLOUR, pets_learner, pets_paper_learner
     from handful.errors import InputError
     from handful.propagation.risk import Mean, MeanStd
 
@@ -62,10 +62,12 @@ def agent_of(options: AgentOptions, task: "Task") -> "MPCAgent":
         batches = dataclasses.replace(batches, least=least, most=options.fit_steps)
         learner = dataclasses.replace(learner, minibatches=batches)
     risk = Mean() if options.risk is None else MeanStd(options.risk)
-    return MPCAgent(learner, _planner(options, task), _propagator(options, learner.members), risk)
+    colour = None if options.paper else FIRST_COLOUR
+    return MPCAgent(learner, _planner(options, task), _propagator(options, learner.members), risk, colour)
 
 
 def _planner(options: AgentOptions, task: "Task") -> "AbstractPlanner":
+    from handful.agents.pets import pets_planner
     from handful.errors import InputError
     from handful.planning.cem import CEM
     from handful.planning.icem import ICEM
@@ -86,7 +88,10 @@ def _planner(options: AgentOptions, task: "Task") -> "AbstractPlanner":
             raise InputError(f"--{name} must be at least {floor}, got {sizes[name]}")
     if kind is ICEM and "elites" in sizes:
         sizes["keep"] = min(ICEM.keep, sizes["elites"])
-    planner = kind(**sizes)
+    if options.planner is None and kind is ICEM:
+        planner = dataclasses.replace(pets_planner(), **sizes)
+    else:
+        planner = kind(**sizes)
     if planner.horizon > task.horizon:
         raise InputError(f"--horizon must be at most a trial's {task.horizon} steps, got {planner.horizon}")
     return planner

@@ -42,6 +42,7 @@ SEEDS = 2**32
 def run(options: Options) -> int:
     """Train, watched, into a run folder that ends with a report."""
     from handful.cli import runtime
+    from handful.cli.stopping import leave_in_peace
 
     runtime.start()
     clock = runtime.CompileClock()
@@ -49,18 +50,20 @@ def run(options: Options) -> int:
     try:
         _train(options, folder, config, clock)
     except KeyboardInterrupt:
+        code = leave_in_peace()
         done = len(folder.rows()) if folder.state_path.exists() else 0
         sys.stdout.write(
             f"Stopped. {done} of {config['trials'] + 1} trials are safe; go on with: "
             f"handful train --resume {folder.path}\n"
         )
-        return 130
+        return code
     return 0
 
 
 def _train(options: Options, folder: "RunFolder", config: dict[str, Any], clock: "CompileClock") -> None:
     """What is left of a run, its summary and its report."""
     from handful.cli import runtime
+    from handful.cli.stopping import Stoppable
     from handful.errors import InputError
     from handful.evaluation.report import write_report
     from handful.training.progress import observer_for
@@ -79,7 +82,8 @@ def _train(options: Options, folder: "RunFolder", config: dict[str, Any], clock:
         for note in session.notes:
             observer.say(note)
         try:
-            session.train(observer)
+            with Stoppable(observer) as stoppable:
+                session.train(stoppable)
         except KeyboardInterrupt:
             session.summarise(interrupted=True, compile_s=clock.seconds, **facts)
             raise

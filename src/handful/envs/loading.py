@@ -206,7 +206,11 @@ def _line(path: Path, error: BaseException) -> int:
     """The line of a user's file that an exception came from."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return error.lineno or 1
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).resolve() == path.resolve()]
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).resolve() == path.resolve()
+    ]
     return next((line for line in reversed(lines) if line), 1)
 
 

@@ -1,0 +1,115 @@
+"""PETS learns: from a handful of trials to returns that no untrained controller reaches; and its published settings."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from handful.agents.pets import pets, pets_paper
+from handful.data.dataset import Dataset
+from handful.envs.cartpole import CartPoleSwingUp
+from handful.envs.pendulum import Pendulum
+from handful.envs.point_mass import PointMass
+from handful.planning.cem import CEM
+from handful.planning.icem import ICEM
+from handful.policies.simple import ConstantPolicy, UniformPolicy
+from handful.propagation.trajectory_sampling import TSInf
+from handful.training.learn import learn
+from handful.training.system import returns_of
+
+SEEDS = (0, 1)
+
+
+def quick(agent, steps):
+    """The same agent with shorter fits."""
+    batches = dataclasses.replace(agent.learner.minibatches, least=steps, most=steps)
+    return dataclasses.replace(agent, learner=dataclasses.replace(agent.learner, minibatches=batches))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_it_brings_a_mass_to_rest(seed):
+    """From the same start, so that luck with it does not count: at most half of what zero action costs."""
+    learned = learn(PointMass(), quick(pets(members=3, particles=3, horizon=10), 600), trials=3, seed=seed)
+    starts = jax.random.split(jax.random.key(100 + seed), 8)
+    costs = {
+        "learned": -returns_of(starts, PointMass(), learned.policy),
+        "zero": -returns_of(starts, PointMass(), ConstantPolicy(jnp.zeros(2))),
+        "random": -returns_of(starts, PointMass(), UniformPolicy.of(PointMass().task)),
+    }
+    mean = {name: float(np.mean(values)) for name, values in costs.items()}
+    assert mean["learned"] < 0.5 * mean["zero"] < mean["random"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+def test_it_swings_a_pendulum_up(seed):
+    """The best of four controlled trials passes -450; zero and random action reach -600 from no start of these."""
+    env = Pendulum()
+    learned = learn(env, quick(pets(members=3, particles=3, horizon=20), 1000), trials=4, seed=seed)
+    assert max(learned.returns[1:]) > -450
+    assert learned.model.world_count == 3
+
+
+def test_published_settings():
+    """[Chua18] appendix A and the released code, for cart-pole."""
+    agent = pets_paper()
+    learner, planner = agent.learner, agent.planner
+    assert learner.hidden == (500, 500, 500)
+    np.testing.assert_allclose(learner.decay, [1e-4, 2.5e-4, 2.5e-4, 5e-4])
+    assert (learner.members, learner.minibatches.size, float(learner.minibatches.epochs)) == (5, 32, 5.0)
+    assert learner.minibatches.bootstrap
+    assert not learner.minibatches.held_out
+    assert not learner.scale_targets
+    assert learner.learn_bounds
+    assert learner.log_var_bounds == (-10.0, 0.5)
+    assert [float(learner.rate(jnp.asarray(done))) for done in (0.0, 0.4, 1.0)] == pytest.approx([1e-3] * 3)
+    assert float(learner.rate.tempering) == 0.0
+    assert isinstance(planner, CEM)
+    assert (planner.candidates, planner.elites, planner.iterations, planner.horizon) == (400, 40, 5, 25)
+    assert float(planner.smoothing) == pytest.approx(0.1)
+    assert (type(agent.propagator), agent.propagator.particles) == (TSInf, 20)
+    evaluations = planner.candidates * planner.iterations * planner.horizon * agent.propagator.particles
+    assert evaluations == 1_000_000
+
+
+def test_published_settings_take_one_step():
+    """The published learner and planner, with fewer candidates and gradient steps: a fit, then a plan."""
+    agent, env = quick(pets_paper(), 2), CartPoleSwingUp()
+    planner = dataclasses.replace(agent.planner, candidates=4, elites=2, iterations=1, horizon=3)
+    agent = dataclasses.replace(agent, planner=planner)
+    state = agent.init(jax.random.key(0), env.task)
+    sizes = [weight.shape for weight in state.members.net.weights]
+    assert sizes == [(5, 6, 500), (5, 500, 500), (5, 500, 500), (5, 500, 8)]  # sine and cosine of the angle; mean, var
+    learned = learn(dataclasses.replace(env, task=dataclasses.replace(env.task, horizon=6)), agent, trials=1)
+    assert np.isfinite(learned.returns).all()
+
+
+def test_default_settings():
+    agent = pets()
+    assert isinstance(agent.planner, ICEM)
+    assert (agent.learner.members, agent.propagator.particles, agent.planner.horizon) == (5, 5, 20)
+    assert agent.learner.scale_targets
+
+
+def test_a_fit_changes_the_action_and_recompiles_nothing():
+    env = PointMass()
+    agent = quick(pets(members=2, particles=2, horizon=4), 20)
+    traces = []
+
+    @eqx.filter_jit
+    def act(policy, key, obs, carry):
+        traces.append(1)
+        return policy(key, obs, carry)
+
+    state = agent.init(jax.random.key(0), env.task)
+    before = agent.policy(env.task, state)
+    obs = jnp.array([0.5, -0.4, 0.1, 0.2])
+    piece = learn(env, agent, trials=0).state.data
+    assert isinstance(piece, Dataset)
+    after = agent.policy(env.task, agent.fit(jax.random.key(1), state, piece)[0])
+    actions = [act(policy, jax.random.key(2), obs, policy.init())[0] for policy in (before, after)]
+    assert len(traces) == 1
+    assert np.abs(actions[0] - actions[1]).max() > 1e-3

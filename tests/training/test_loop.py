@@ -1,0 +1,206 @@
+"""The trial loop: what is fitted when, what is compiled how often, and what a crash leaves behind."""
+
+import csv
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import handful.training.system as system_module
+from handful.agents.mpc_agent import MPCAgent
+from handful.envs.point_mass import PointMass
+from handful.models.ensemble_learner import EnsembleLearner, Minibatches
+from handful.planning.cem import CEM
+from handful.planning.mpc import forecast_of
+from handful.propagation.trajectory_sampling import TSInf
+from handful.training import checkpoint
+from handful.training import run as run_module
+from handful.training.learn import Silent, learn
+from handful.training.loop import Loop
+from handful.training.run import RunFolder
+from handful.training.session import Session
+from handful.training.system import Simulated
+from probes import same
+
+TRIAL = 12  # [steps]
+TIMES = {"plan_ms_p50", "plan_ms_p99", "fit_s", "wall_s"}
+
+
+class Killed(BaseException):
+    """What a test raises where a process would end."""
+
+
+class Counting(MPCAgent):
+    """Says when it is fitted; its Python runs once a compile."""
+
+    def fit(self, key, state, data):
+        TRACES["fit"] += 1
+        return super().fit(key, state, data)
+
+
+TRACES = {"fit": 0, "advance": 0}
+
+
+class Witness(Silent):
+    """Remembers what it was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def fitting(self, trial):
+        self.told.append(("fitting", trial))
+
+    def stepped(self, trial, steps, return_, planned, step_ms):
+        self.told.append(("stepped", trial, steps))
+
+    def finished(self, trial):
+        self.told.append(("finished", trial.row.trial))
+
+
+def env(horizon=TRIAL):
+    mass = PointMass()
+    return dataclasses.replace(mass, task=dataclasses.replace(mass.task, horizon=horizon))
+
+
+def agent(kind=MPCAgent, width=6):
+    learner = EnsembleLearner(
+        hidden=(width,),
+        decay=jnp.full(2, 1e-4),
+        members=2,
+        minibatches=Minibatches(size=8, least=20, most=20, held_out=False),
+    )
+    return kind(learner, CEM(4, candidates=12, elites=3, iterations=1), TSInf(2))
+
+
+def ran(loop, trials, observer=None):
+    state, done = loop.init(), []
+    for index in range(trials + 1):
+        state, trial = loop.trial(index, state, [t.row for t in done], observer or Silent())
+        done.append(trial)
+    return state, done
+
+
+def loop_of(kind=MPCAgent, trials=2, refit_every=None, **sizes):
+    key = jax.random.key(3)
+    return Loop(Simulated(env()), agent(kind, **sizes), key, trials=trials, refit_every=refit_every, watch=forecast_of)
+
+
+@pytest.mark.parametrize(
+    ("every", "fits"),
+    [(None, [0, 1, 1]), (4, [0, 3, 3]), (5, [0, 3, 3]), (7, [0, 2, 2]), (12, [0, 1, 1]), (40, [0, 1, 1])],
+)
+def test_fits_come_before_a_trial_and_every_so_many_steps(every, fits):
+    witness = Witness()
+    ran(loop_of(refit_every=every), 2, witness)
+    assert [witness.told.count(("fitting", trial)) for trial in range(3)] == fits
+    before = [0]
+    for index, event in enumerate(witness.told):
+        if event[0] == "stepped":
+            before.append(event[2])
+        elif event[0] == "finished":
+            before.append(0)
+        else:
+            at = before[-1]
+            assert at == 0 or at % every == 0, witness.told[: index + 1]
+
+
+def test_a_trial_is_random_first_and_controlled_after():
+    state, done = ran(loop_of(), 2)
+    assert [trial.row.trial for trial in done] == [0, 1, 2]
+    assert done[0].row.planned_return is None
+    assert done[0].fit is None
+    assert "plan" not in done[0].arrays
+    for trial in done[1:]:
+        np.testing.assert_allclose(trial.arrays["action"], trial.arrays["plan"][:, 0], rtol=1e-6)
+        planned = trial.arrays["planned_return"].astype(float).sum() / 4
+        assert trial.row.planned_return == pytest.approx(planned, rel=1e-6)
+        assert trial.row.return_ == pytest.approx(trial.arrays["reward"].astype(float).sum(), rel=1e-5)
+    np.testing.assert_array_equal(state.data.trial[: 3 * TRIAL], np.repeat([0, 1, 2], TRIAL))
+    seen = np.concatenate([trial.arrays["obs"] for trial in done])
+    np.testing.assert_array_equal(state.data.transitions.obs[: 3 * TRIAL], seen)
+
+
+@pytest.mark.parametrize("every", [None, 4])
+def test_one_compile_for_fit_and_one_for_act(every, monkeypatch):
+    """Over four trials, with growing data and moving weights; the random trial acts with a program of its own."""
+    width = 7 if every else 8  # sizes that no other test has compiled
+
+    def counted(*args, **settings):
+        TRACES["advance"] += 1
+        return advance(*args, **settings)
+
+    advance = system_module.advance
+    monkeypatch.setattr(system_module, "advance", counted)
+    TRACES.update(fit=0, advance=0)
+    _, done = ran(loop_of(Counting, trials=3, refit_every=every, width=width), 3)
+    assert TRACES == {"fit": 1, "advance": 2}
+    actions = [trial.arrays["action"] for trial in done[1:]]
+    assert all(np.abs(one - other).max() > 1e-3 for one, other in itertools.pairwise(actions))
+
+
+def test_the_same_seed_does_the_same_and_another_does_not():
+    (one, _), (other, _) = ran(loop_of(), 2), ran(loop_of(), 2)
+    same(one, other)
+    learned = learn(env(), agent(), trials=1, seed=4)
+    assert len(learned.returns) == 2
+    assert learned.returns != learn(env(), agent(), trials=1, seed=5).returns
+
+
+def session_of(path, every, trials=2):
+    config = {"task": "point-mass", "agent": "pets", "seed": 3, "trials": trials, "refit_every": every}
+    folder = RunFolder(path)
+    if not folder.config_path.exists():
+        folder = RunFolder.create(path, config)
+    return Session(folder, Simulated(env()), agent(), config)
+
+
+def untimed(path):
+    rows = list(csv.DictReader((path / "metrics.csv").read_text().splitlines()))
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
+
+
+@pytest.mark.parametrize("every", [None, 4])
+def test_every_write_is_a_safe_place_to_crash(every, tmp_path, monkeypatch):
+    """Killed just before or just after each write of a run, in turn, and resumed: as if nothing had happened."""
+    session_of(tmp_path / "whole", every).train(Silent())
+    write, writes, at = run_module.write_whole, [0], [0]
+
+    def killing(path, content):
+        writes[0] += 1
+        if writes[0] == abs(at[0]) and at[0] < 0:
+            raise Killed
+        write(path, content)
+        if writes[0] == at[0]:
+            raise Killed
+
+    monkeypatch.setattr(run_module, "write_whole", killing)
+    monkeypatch.setattr(checkpoint, "write_whole", killing)
+    count = 1 + 3 * 3  # the configuration; in each trial its record, the state, the metrics
+    for moment in range(1, count + 1):
+        path = tmp_path / str(moment)
+        writes[0], at[0] = 0, moment if moment % 2 else -moment
+        with pytest.raises(Killed):
+            session_of(path, every).train(Silent())
+        at[0] = 0
+        session_of(path, every).train(Silent())
+        assert untimed(path) == untimed(tmp_path / "whole")
+        one, other = (
+            checkpoint.load_arrays(run / "checkpoints" / "state.npz")[0] for run in (path, tmp_path / "whole")
+        )
+        assert one.keys() == other.keys()
+        assert all(one[name].tobytes() == other[name].tobytes() for name in one)
+
+
+def test_a_resumed_run_with_room_for_more_trials_keeps_what_it_learned(tmp_path):
+    first = session_of(tmp_path / "run", None, trials=1)
+    first.train(Silent())
+    more = session_of(tmp_path / "run", None, trials=3)
+    assert more.done == 2
+    assert more.state.data.capacity == more.loop.capacity > first.state.data.capacity
+    same(more.state.agent, first.state.agent)
+    same(more.state.data.transitions.obs[: 2 * TRIAL], first.state.data.transitions.obs[: 2 * TRIAL])
+    more.train(Silent())
+    assert [row["trial"] for row in untimed(tmp_path / "run")] == ["0", "1", "2", "3"]

@@ -1,0 +1,147 @@
+"""What a person reads while a run goes on."""
+
+import io
+import types
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rich.console import Console
+
+from handful.models.base import FitReport
+from handful.training.loop import Trial
+from handful.training.progress import LiveProgress, PlainProgress, observer_for
+from handful.training.run import Row
+
+CLOCK = "handful.training.progress.time"
+
+
+def trial(index, return_):
+    random = index == 0
+    return Trial(
+        Row(
+            trial=index,
+            env_steps=50 * (index + 1),
+            return_=return_,
+            planned_return=None if random else return_ + 7.25,
+            model_nll=None if random else -1.375,
+            model_rmse=None if random else 0.1,
+            plan_ms_p50=None if random else 3.25,
+            plan_ms_p99=None if random else 4.0,
+            fit_s=0.0 if random else 1.5,
+            wall_s=2.0 * index + 1,
+        ),
+        {},
+        None,
+    )
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time that a test turns by hand."""
+    now = types.SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr(CLOCK, types.SimpleNamespace(perf_counter=lambda: now.seconds))
+    return now
+
+
+def watched(kind, tmp_path, clock, **settings):
+    console = Console(file=io.StringIO(), width=100, **settings)
+    with kind(console, tmp_path, "point-mass", 3, 50) as observer:
+        yield observer
+        for index, (value, seconds) in enumerate([(-500.5, 1.0), (-80.25, 9.0), (-60.0, 4.0), (-90.0, 2.0)]):
+            if index:
+                observer.fitting(index)
+                report = FitReport(jnp.zeros(2), jnp.zeros(2), jnp.asarray(5), jnp.array([False, index == 2]))
+                observer.fitted(index, report, 1.5)
+            observer.stepped(index, 30, value / 2, None if index == 0 else -12.5, 3.25)
+            yield observer
+            clock.seconds += seconds
+            observer.finished(trial(index, value))
+    yield console.file.getvalue()
+
+
+def test_plain_lines_are_one_a_trial(tmp_path, clock):
+    *_, text = watched(PlainProgress, tmp_path, clock)
+    lines = text.splitlines()
+    assert lines[0] == f"point-mass: 3 trials after a random one, into {tmp_path}"
+    assert lines[1].split() == ["trial", "0", "return", "-500.5", "random", "actions"]
+    assert lines[2].split()[:-3] == (
+        [
+            "trial",
+            "1",
+            "return",
+            "-80.2",
+            "planned",
+            "-73.0",
+            "model",
+            "NLL",
+            "-1.38",
+            "fit",
+            "1.5",
+            "s",
+            "3.2",
+            "ms",
+            "a",
+            "plan",
+        ]
+    )
+    assert lines[3] == "trial 2: the fit of member 1 diverged; its last good weights are kept"
+    assert lines[-1].endswith("ms a plan")
+    assert "\x1b" not in text
+
+
+def test_time_left_counts_the_compiling_trial_only_until_another_has_told(tmp_path, clock):
+    """Trials took 9 (it compiled), 4 and 2 seconds."""
+    *_, text = watched(PlainProgress, tmp_path, clock)
+    left = [line.split("ms a plan")[1].strip() for line in text.splitlines() if "ms a plan" in line]
+    assert left == ["18 s left", "4 s left", ""]
+
+
+def test_live_display_shows_the_trial_in_progress(tmp_path, clock):
+    steps = watched(LiveProgress, tmp_path, clock, force_terminal=True, color_system=None)
+    observer = next(steps)
+    next(steps)
+    assert shown(observer)[:2] == ["trial 0/3 step 30/50", "return so far -250.2 random actions"]
+    next(steps)
+    first, second, third = shown(observer)
+    assert first == "trial 1/3 step 30/50"
+    assert second == "return so far -40.1 planned for the next steps -12.5 3.2 ms a plan"
+    assert third == "returns ▁ best -500.5"
+    next(steps)
+    first, second, third = shown(observer)
+    assert first == "trial 2/3 step 30/50 18 s left"
+    assert second.endswith("model NLL -1.38")
+    assert third == "returns ▁█ best -80.2"
+    *_, text = steps
+    assert text.count("trial  1  return    -80.2") == 1
+    assert text.index("trial  1  return") < text.index("trial  3  return")
+    assert text.endswith("\x1b[?25h") or "\x1b[?25h" in text[-80:]  # the cursor is back
+
+
+def test_live_display_says_that_it_learns(tmp_path):
+    observer = LiveProgress(Console(file=io.StringIO(), force_terminal=True), tmp_path, "point-mass", 3, 50)
+    observer.fitting(2)
+    assert "trial 2/3 learning from what was seen" in " ".join(shown(observer))
+
+
+@pytest.mark.parametrize("returns", [[-3.0, np.nan, 5.0], [2.0], [1.5, 1.5], [np.inf, np.nan]])
+def test_returns_that_are_not_finite_do_not_stop_the_display(returns, tmp_path):
+    observer = LiveProgress(Console(file=io.StringIO(), force_terminal=True), tmp_path, "point-mass", 3, 50)
+    for index, value in enumerate(returns):
+        observer.finished(trial(index, value))
+    assert len(shown(observer)[-1].split()[1]) == len(returns)
+
+
+def test_a_file_gets_plain_lines(tmp_path, capsys):
+    with observer_for(tmp_path, "point-mass", 3, 50) as observer:
+        assert type(observer) is PlainProgress
+        observer.say("[bold] is no markup, and a long line is not broken " + "x" * 300)
+    assert "[bold] is no markup, and a long line is not broken " + "x" * 300 + "\n" in capsys.readouterr().out
+
+
+def shown(observer) -> list[str]:
+    """The lines of the live display as it stands, without bars of progress, spaces squeezed."""
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    console.print(observer._view())
+    lines = console.file.getvalue().replace("━", "").replace("╸", "").replace("╺", "").splitlines()
+    return [" ".join(line.split()) for line in lines if line.strip()]
