@@ -11,8 +11,11 @@ from jaxtyping import Array, Float
 from handful.data.features import Features
 from handful.data.scaling import Standardiser
 from handful.models.ensemble import Ensemble, NetworkWorld
+from handful.models.known import KnownDynamics
 from handful.models.networks import GaussianNet
+from handful.planning.problem import Problem
 from handful.policies.base import AbstractPolicy
+from handful.propagation.trajectory_sampling import TSInf
 from handful.task import Task
 
 NO_NOISE = -40.0  # a log-variance whose std, 2e-9, vanishes beside any observation of size one in float32
@@ -53,6 +56,25 @@ class Trap(eqx.Module):
         slope = -0.6 - (self.edge - action[0])
         worth = jnp.where(action[0] < 0, hill, slope)
         return jnp.where(action[0] > self.edge, jnp.nan, worth)
+
+
+def reaching(edge: float = 9.0) -> Problem:
+    """Two numbers pushed by two actions towards a goal; no return for plans whose second action ever exceeds `edge`."""
+
+    def reward(obs, action, next_obs):
+        gap = next_obs - jnp.array([1.9, -0.6])
+        return jnp.where(action[1] > edge, jnp.nan, -gap @ gap)
+
+    task = task_of(reward, 2, [-1.0, -2.0], [1.5, 0.8])
+    return Problem(task, KnownDynamics(lambda obs, action: obs + 0.5 * action), TSInf(1))
+
+
+def reached(obs, plans, edge: float = 9.0):
+    """The returns of `reaching`, in NumPy."""
+    plans = np.asarray(plans, float)
+    gaps = obs + 0.5 * np.cumsum(plans, axis=1) - np.array([1.9, -0.6])
+    returns = -(gaps**2).sum((1, 2))
+    return np.where((plans[:, :, 1] > edge).any(1), -np.inf, returns)
 
 
 def task_of(reward, o: int, low, high, **settings) -> Task:

@@ -5,7 +5,6 @@ import functools
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from probes import Linear, shaken, task_of
 
 from handful.envs.cartpole import CartPoleSwingUp
 from handful.envs.pendulum import Pendulum
@@ -22,6 +21,7 @@ from handful.policies.simple import ConstantPolicy, OpenLoop, UniformPolicy
 from handful.propagation.moments import DistributionSampling, Expectation, MomentMatching
 from handful.propagation.risk import CVaR, Mean, MeanStd
 from handful.propagation.trajectory_sampling import TS1, TSInf
+from probes import Linear, shaken, task_of
 
 MEMBERS, PARTICLES, HORIZON = 3, 6, 4
 OBS = jnp.array([0.4, 2.7, -1.3])

@@ -85,7 +85,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_metrics(command, tiny, tm
 
 
 def test_a_kill_in_a_trial_resumes_at_that_trial(command, tiny, tmp_path):
-    process = command("train", "point-mass", *tiny, "--out", tmp_path / "run")
+    process = command("train", "point-mass", *tiny, "--refit-every", "25", "--out", tmp_path / "run")
     read_until(process, "trial  1")
     kill(process)
     done = len(untimed(tmp_path / "run"))
@@ -118,8 +118,8 @@ def test_an_interrupted_run_says_how_to_go_on(presses, command, tmp_path):
     assert len(untimed(run)) == 1
 
 
-@pytest.mark.parametrize("wait", [0.4, 0.9])
-def test_an_interrupt_before_the_run_begins_leaves_no_half_made_folder(wait, command, tiny, tmp_path):
+@pytest.mark.parametrize("wait", [0.4, 0.9, 1.6])
+def test_an_interrupt_before_the_run_begins_is_heard_and_leaves_no_half_made_folder(wait, command, tiny, tmp_path):
     process = command("train", "point-mass", *tiny, "--out", tmp_path / "run")
     time.sleep(wait)
     os.killpg(process.pid, signal.SIGINT)

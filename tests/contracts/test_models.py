@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 import zoo
 from probes import close, counted, differ, same, shaken
 

@@ -5,11 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import zoo
-from probes import close, counted, differ, same, shaken, task_of
 
+import zoo
 from handful.planning.base import optimise
 from handful.planning.problem import Problem
+from probes import close, counted, differ, same, shaken, task_of
 
 every_planner = pytest.mark.parametrize("name", list(zoo.PLANNERS))
 KEY, OTHER = jax.random.split(jax.random.key(5))

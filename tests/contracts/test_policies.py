@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
+
 import zoo
 from probes import close, counted, differ, same
 

@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import zoo
-from probes import Feedback, close, counted, differ, same, shaken
 
+import zoo
 from handful.policies.simple import OpenLoop
+from probes import Feedback, close, counted, differ, same, shaken
 
 every_propagator = pytest.mark.parametrize("name", list(zoo.PROPAGATORS))
 every_risk = pytest.mark.parametrize("name", list(zoo.RISKS))

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from probes import counted, same, task_of
 
 from handful.data.dataset import Dataset
 from handful.errors import InputError
 from handful.types import Transition
+from probes import counted, same, task_of
 
 TASK = task_of(lambda obs, action, next_obs: obs[0], 3, [-1.0, -0.8], [1.5, 0.4])
 

@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from probes import task_of
 
 from handful.data.features import Features
 from handful.data.scaling import Standardiser
 from handful.models.ensemble import NetworkWorld
 from handful.models.networks import GaussianNet
+from probes import task_of
 
 # Entries 1 and 4 are angles; entry 0 has no memory (a half-cheetah's speed); 2, 3 and 5 are plain.
 TASK = task_of(lambda obs, action, next_obs: obs[0], 6, [-1.0, -0.8], [1.5, 0.4], angles=(1, 4), memoryless=(0,))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from handful.envs.point_mass import PointMass
 from handful.errors import InputError
 from handful.evaluation.facts import command, number
 from handful.evaluation.record import read
@@ -77,8 +78,15 @@ def test_every_picture_is_a_file_and_the_same_on_the_page(run):
 
 
 def test_the_animation_is_of_the_best_trial(run):
-    image = Image.open(run.path / "videos" / "best-trial.gif")
-    assert image.n_frames == len(run.trial(0)["reward"]) + 1
+    best = max(range(4), key=lambda trial: run.trial(trial)["reward"].sum())
+    with Image.open(run.path / "videos" / "best-trial.gif") as image:
+        assert image.n_frames == len(run.trial(best)["reward"]) + 1
+        image.seek(image.n_frames - 1)
+        shown = np.asarray(image.convert("RGB"), int)
+    differences = [
+        np.abs(shown - PointMass().draw(run.trial(trial)["next_obs"][-1]).astype(int)).mean() for trial in range(4)
+    ]
+    assert np.argmin(differences) == best
 
 
 def test_all_metrics_are_in_the_table(run):
@@ -143,7 +151,7 @@ def test_an_interrupted_run(make_run, tmp_path):
     assert "Trial 1 is in the metrics only" in text
     assert "not recorded" in text
     assert "zero action" not in text
-    assert "What return counts as solved is not laid down" in text
+    assert "Solved at trial 0" in text  # by what the library knows of the task
     assert "3 trials" not in text
 
 
@@ -190,9 +198,10 @@ def test_every_forecast_lost(make_run, tmp_path):
 @pytest.mark.parametrize("obs_size", [1, 20])
 def test_a_task_that_cannot_be_loaded_any_more(obs_size, make_run, tmp_path):
     name = str(tmp_path / "gone.py:Thing")
-    folder = reported(make_run(tmp_path / "run", 2, task=name, obs_size=obs_size, action_size=1))
+    folder = reported(make_run(tmp_path / "run", 2, task=name, summary=False, obs_size=obs_size, action_size=1))
     text = text_of(folder)
     assert "The task cannot be loaded here" in text
+    assert "What return counts as solved is not laid down" in text
     assert "There is no animation" in text
     assert ("Of 20 entries the first 12 are shown" in text) == (obs_size == 20)
     assert text.startswith(" gone.py:Thing")
@@ -205,11 +214,12 @@ def test_a_task_that_cannot_be_loaded_any_more(obs_size, make_run, tmp_path):
 
 
 def test_a_hosted_environment_has_no_animation(make_run, tmp_path):
-    folder = reported(make_run(tmp_path / "run", 1, task="gymnasium:Pendulum-v1", obs_size=4, action_size=1))
+    folder = reported(make_run(tmp_path / "run", 1, task="gymnasium:Pendulum-v1", obs_size=5, action_size=1))
     text = text_of(folder)
     assert "cannot be drawn" in text
     assert not (folder.path / "videos" / "best-trial.gif").exists()
-    assert "time counts steps" not in text
+    assert "sizes" not in text
+    assert "(2.3 s of interaction)" in text  # 46 steps of 0.05 s
 
 
 def test_a_task_that_has_changed_since(make_run, tmp_path):

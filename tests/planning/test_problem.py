@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from probes import linear_ensemble, signatures, task_of
 
 from handful.models.known import KnownDynamics
 from handful.planning.problem import Problem
 from handful.propagation.risk import CVaR, Mean, MeanStd
 from handful.propagation.trajectory_sampling import TSInf
+from probes import linear_ensemble, signatures, task_of
 
 KEY = jax.random.key(1)
 DISCOUNT = 0.9

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import zoo
-from probes import Feedback, linear_ensemble
 
+import zoo
 from handful.policies.simple import OpenLoop
 from handful.propagation.moments import DistributionSampling, Expectation, MomentMatching
+from probes import Feedback, linear_ensemble
 
 A = np.array([[0.9, 0.3], [-0.4, 1.1]])
 B = np.array([[0.5], [-0.8]])

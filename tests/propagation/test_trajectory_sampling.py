@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from probes import Feedback, signatures
 
 from handful.errors import InputError
 from handful.models.known import KnownDynamics
 from handful.policies.simple import OpenLoop
 from handful.propagation.trajectory_sampling import TS1, TSInf
+from probes import Feedback, signatures
 
 CONSTANTS = np.array([1.0, 16.0, 256.0])  # small integers, whose sums float32 holds exactly
 HORIZON, PARTICLES = 7, 12

@@ -65,36 +65,18 @@ def test_plain_lines_are_one_a_trial(tmp_path, clock):
     lines = text.splitlines()
     assert lines[0] == f"point-mass: 3 trials after a random one, into {tmp_path}"
     assert lines[1].split() == ["trial", "0", "return", "-500.5", "random", "actions"]
-    assert lines[2].split()[:-3] == (
-        [
-            "trial",
-            "1",
-            "return",
-            "-80.2",
-            "planned",
-            "-73.0",
-            "model",
-            "NLL",
-            "-1.38",
-            "fit",
-            "1.5",
-            "s",
-            "3.2",
-            "ms",
-            "a",
-            "plan",
-        ]
-    )
+    expected = "trial  1  return    -80.2  planned    -73.0  model NLL  -1.38  fit  1.5 s    3.2 ms a plan"
+    assert lines[2].startswith(expected)
     assert lines[3] == "trial 2: the fit of member 1 diverged; its last good weights are kept"
     assert lines[-1].endswith("ms a plan")
     assert "\x1b" not in text
 
 
-def test_time_left_counts_the_compiling_trial_only_until_another_has_told(tmp_path, clock):
+def test_time_left_is_told_from_trials_that_did_not_compile(tmp_path, clock):
     """Trials took 9 (it compiled), 4 and 2 seconds."""
     *_, text = watched(PlainProgress, tmp_path, clock)
     left = [line.split("ms a plan")[1].strip() for line in text.splitlines() if "ms a plan" in line]
-    assert left == ["18 s left", "4 s left", ""]
+    assert left == ["", "4 s left", ""]
 
 
 def test_live_display_shows_the_trial_in_progress(tmp_path, clock):
@@ -109,7 +91,7 @@ def test_live_display_shows_the_trial_in_progress(tmp_path, clock):
     assert third == "returns ▁ best -500.5"
     next(steps)
     first, second, third = shown(observer)
-    assert first == "trial 2/3 step 30/50 18 s left"
+    assert first == "trial 2/3 step 30/50"
     assert second.endswith("model NLL -1.38")
     assert third == "returns ▁█ best -80.2"
     *_, text = steps

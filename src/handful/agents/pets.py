@@ -30,7 +30,7 @@ def pets_paper() -> MPCAgent:
 
 
 def pets_planner(*, horizon: int = 20) -> ICEM:
-    """The default's planner: a population that stays at 80, since one shape compiles in a third of the time of three."""
+    """The default's planner: a population that stays at 80, since one shape compiles sooner than three."""
     return ICEM(horizon=horizon, candidates=80, decay=1.0)
 
 

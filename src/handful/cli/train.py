@@ -14,6 +14,7 @@ from handful.cli.assemble import AgentOptions, agent_of
 
 if TYPE_CHECKING:
     from handful.cli.runtime import CompileClock
+    from handful.cli.stopping import Stop
     from handful.training.run import RunFolder
 
 
@@ -42,25 +43,29 @@ SEEDS = 2**32
 def run(options: Options) -> int:
     """Train, watched, into a run folder that ends with a report."""
     from handful.cli import runtime
-    from handful.cli.stopping import leave_in_peace
+    from handful.cli.main import INTERRUPTED
+    from handful.cli.stopping import Stop
 
-    runtime.start()
-    clock = runtime.CompileClock()
-    folder, config = _opened(options)
-    try:
-        _train(options, folder, config, clock)
-    except KeyboardInterrupt:
-        code = leave_in_peace()
-        done = len(folder.rows()) if folder.state_path.exists() else 0
-        sys.stdout.write(
-            f"Stopped. {done} of {config['trials'] + 1} trials are safe; go on with: "
-            f"handful train --resume {folder.path}\n"
-        )
-        return code
+    with Stop() as stop:
+        runtime.start()
+        clock = runtime.CompileClock()
+        stop.check()
+        folder, config = _opened(options)
+        try:
+            _train(options, folder, config, clock=clock, stop=stop)
+        except KeyboardInterrupt:
+            done = len(folder.rows()) if folder.state_path.exists() else 0
+            sys.stdout.write(
+                f"Stopped. {done} of {config['trials'] + 1} trials are safe; go on with: "
+                f"handful train --resume {folder.path}\n"
+            )
+            return INTERRUPTED
     return 0
 
 
-def _train(options: Options, folder: "RunFolder", config: dict[str, Any], clock: "CompileClock") -> None:
+def _train(
+    options: Options, folder: "RunFolder", config: dict[str, Any], *, clock: "CompileClock", stop: "Stop"
+) -> None:
     """What is left of a run, its summary and its report."""
     from handful.cli import runtime
     from handful.cli.stopping import Stoppable
@@ -69,7 +74,9 @@ def _train(options: Options, folder: "RunFolder", config: dict[str, Any], clock:
     from handful.training.progress import observer_for
     from handful.training.session import Session
 
+    stop.check()
     session = Session(folder, *built(config), config)
+    stop.check()
     if config["trials"] < session.done - 1:
         raise InputError(
             f"--trials can only raise the number: {folder.path} holds {session.done - 1} trials already, "
@@ -82,13 +89,14 @@ def _train(options: Options, folder: "RunFolder", config: dict[str, Any], clock:
         for note in session.notes:
             observer.say(note)
         try:
-            with Stoppable(observer) as stoppable:
-                session.train(stoppable)
+            session.train(Stoppable(observer, stop))
+            stop.check()
         except KeyboardInterrupt:
             session.summarise(interrupted=True, compile_s=clock.seconds, **facts)
             raise
         if not session.summarised:
             session.summarise(compile_s=clock.seconds, **facts)
+        stop.check()
         observer.say("Drawing the report.")
         write_report(folder)
         observer.say(f"Run folder: {folder.path}\nReport:     {folder.report_path}")
@@ -109,8 +117,8 @@ def _opened(options: Options) -> tuple["RunFolder", dict[str, Any]]:
 
 
 def _created(options: Options) -> tuple["RunFolder", dict[str, Any]]:
-    from handful.version import __version__
     from handful.training.run import RunFolder
+    from handful.version import __version__
 
     trials = 8 if options.trials is None else options.trials
     plain = {name: getattr(options, name) for name in RECORDED}
@@ -124,9 +132,9 @@ def _created(options: Options) -> tuple["RunFolder", dict[str, Any]]:
 
 
 def _resumed(options: Options, path: Path) -> tuple["RunFolder", dict[str, Any]]:
-    from handful.version import __version__
     from handful.errors import InputError
     from handful.training.run import RunFolder
+    from handful.version import __version__
 
     usual = Options()
     given = [name for name in (*RECORDED, "out") if getattr(options, name) != getattr(usual, name) and name != "trials"]

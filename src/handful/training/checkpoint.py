@@ -49,7 +49,7 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray], header: dict[str, Any
 def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read what `save_arrays` wrote. Raises `InputError` where the file is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays.pop("header").tobytes())
     except Exception as error:  # a flipped bit makes the zip and npy readers raise almost anything

@@ -63,8 +63,8 @@ class PlainProgress:
         self.say(f"{_line(trial)}  {self._left(trial.row.trial)}".rstrip())
 
     def _left(self, done: int) -> str:
-        """How long the trials after `done` will take, once one has told; the first one's compiling counts only then."""
-        recent = (self.trial_seconds[1:] or self.trial_seconds)[-3:]
+        """How long the trials after `done` will take, once the second has told; the first one also compiles."""
+        recent = self.trial_seconds[1:][-3:]
         if not recent or done >= self.trials:
             return ""
         seconds = (self.trials - done) * sum(recent) / len(recent) - (time.perf_counter() - self.trial_began)

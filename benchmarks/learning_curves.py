@@ -1,0 +1,105 @@
+"""Learning curves over seeds: runs `handful train`, keeps every seed's metrics, draws them all.
+
+    python benchmarks/learning_curves.py cartpole-swingup --seeds 10 --trials 8 --out results/cartpole-swingup
+
+Arguments after `--` go to `handful train`. What is measured is what a user sees: one process a seed, compilation
+included, the compilation cache off unless HANDFUL_COMPILATION_CACHE=1.
+"""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def main() -> None:
+    """Run all seeds, then summarise what is in the folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("rest", nargs="*", help="options of handful train, after --")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for seed in range(options.seeds):
+        learn(options.task, seed, options.trials, options.rest, options.out)
+    summarise(options)
+
+
+def learn(task: str, seed: int, trials: int, rest: list[str], out: Path) -> None:
+    """One seed in a process of its own; its metrics and summary are kept."""
+    environment = {"HANDFUL_COMPILATION_CACHE": "0", **os.environ}
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        words = ["train", task, "--seed", str(seed), "--trials", str(trials), *rest]
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "handful.cli.main", *words, "--out", run], check=True, env=environment)
+        seconds = time.perf_counter() - began
+        shutil.copy(run / "metrics.csv", out / f"seed-{seed}.csv")
+        summary = json.loads((run / "summary.json").read_text())
+        summary |= {"command": " ".join(["handful", *words]), "process_s": round(seconds, 1)}
+        (out / f"seed-{seed}.json").write_text(json.dumps(summary, indent=2) + "\n")
+
+
+def summarise(options: argparse.Namespace) -> None:
+    """Mean and spread by trial, every seed, and how long it took: a table and a picture."""
+    curves = np.array([returns(options.out / f"seed-{seed}.csv") for seed in range(options.seeds)])
+    summaries = [json.loads((options.out / f"seed-{seed}.json").read_text()) for seed in range(options.seeds)]
+    lines = [
+        f"# {options.task}, {options.seeds} seeds",
+        "",
+        f"`python benchmarks/learning_curves.py {' '.join(sys.argv[1:])}`",
+        "",
+        f"Device: {summaries[0]['device']}. Versions: {summaries[0]['versions']}.",
+        "",
+        "| trial | mean | std | least | most | " + " | ".join(f"seed {seed}" for seed in range(options.seeds)) + " |",
+        "|" + "---|" * (5 + options.seeds),
+    ]
+    for trial, values in enumerate(curves.T):
+        each = " | ".join(f"{value:.1f}" for value in values)
+        spread = f"{values.mean():.1f} | {values.std():.1f} | {values.min():.1f} | {values.max():.1f}"
+        lines.append(f"| {trial} | {spread} | {each} |")
+    train, process = ([summary[name] for summary in summaries] for name in ("wall_s", "process_s"))
+    lines += [
+        "",
+        f"Training wall time of {options.trials} trials, compilation included [s]: median {np.median(train):.1f}.",
+        f"Least and most of the seeds [s]: {min(train):.1f}, {max(train):.1f}.",
+        f"Whole process, report included [s]: median {np.median(process):.1f}.",
+    ]
+    (options.out / "README.md").write_text("\n".join(lines) + "\n")
+    draw(options, curves)
+
+
+def returns(file: Path) -> list[float]:
+    """The return of each trial."""
+    with file.open() as lines:
+        return [float(row["return"]) for row in csv.DictReader(lines)]
+
+
+def draw(options: argparse.Namespace, curves: np.ndarray) -> None:
+    """Every seed thin, the mean thick."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    trials = np.arange(curves.shape[1])
+    axes.plot(trials, curves.T, color="#7aa6d8", linewidth=0.9, alpha=0.8)
+    axes.plot([], [], color="#7aa6d8", linewidth=0.9, label=f"each of {options.seeds} seeds")
+    axes.plot(trials, curves.mean(0), color="#c4541b", linewidth=2.4, marker="o", label="mean")
+    axes.set(xlabel="trial (0 is random)", ylabel="return", title=options.task, xticks=trials)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+    figure.savefig(options.out / "learning-curve.png", dpi=130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""A benchmark of ours beside a peer's, in turn, several times; ratios pair by pair.
+
+    python benchmarks/side_by_side.py --ours "plan --repeats 9" --peer "PYTHON peer_plan.py" --rounds 5 --out FILE
+
+`--ours` is what follows `handful bench`. The peer's last line of output is one JSON object. Both hold `seconds` or
+`steps_per_second`; the ratio is how many times faster ours is.
+"""
+
+import argparse
+import json
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    """Run the rounds and write all that was read."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ours", required=True)
+    parser.add_argument("--peer", required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    rounds = []
+    for _ in range(options.rounds):
+        pair = {"ours": ours(shlex.split(options.ours)), "peer": peer(shlex.split(options.peer))}
+        pair["ratio"] = speed(pair["ours"]) / speed(pair["peer"])
+        rounds.append(pair)
+        sys.stdout.write(f"ours {speed(pair['ours']):.4g}  peer {speed(pair['peer']):.4g}  ratio {pair['ratio']:.2f}\n")
+    result: dict[str, Any] = {
+        "ours": f"handful bench {options.ours}",
+        "ratio_median": statistics.median(pair["ratio"] for pair in rounds),
+        "ratios": [pair["ratio"] for pair in rounds],
+        "shares": [pair["ours"]["share"] for pair in rounds],
+        "share_median": statistics.median(pair["ours"]["share"] for pair in rounds),
+        "rounds": rounds,
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=2) + "\n")
+    sys.stdout.write(f"median ratio {result['ratio_median']:.2f}, median share {result['share_median']:.2f}\n")
+
+
+def ours(words: list[str]) -> dict[str, Any]:
+    """One run of `handful bench`."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "result.json"
+        command = [sys.executable, "-m", "handful.cli.main", "bench", *words, "--json", str(file)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return json.loads(file.read_text())
+
+
+def peer(words: list[str]) -> dict[str, Any]:
+    """One run of the peer."""
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def speed(result: dict[str, Any]) -> float:
+    """Plans or steps a second."""
+    return result["steps_per_second"] if "steps_per_second" in result else 1 / result["seconds"]
+
+
+if __name__ == "__main__":
+    main()
