@@ -4,6 +4,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
 from handful.agents.base import AbstractAgent
@@ -32,6 +33,7 @@ class MPCAgent(AbstractAgent):
     propagator: AbstractPropagator
     risk: AbstractRisk = eqx.field(default_factory=Mean)
     first_colour: float | None = None
+    mesh: Mesh | None = eqx.field(static=True, default=None)  # devices that share a planner's candidates
 
     def init(self, key: PRNGKeyArray, task: Task) -> Any:
         return self.learner.init(key, task)
@@ -50,4 +52,4 @@ class MPCAgent(AbstractAgent):
         return self.learner.model(state)
 
     def policy(self, task: Task, state: Any) -> MPC:
-        return MPC(self.planner, Problem(task, self.model(state), self.propagator, self.risk))
+        return MPC(self.planner, Problem(task, self.model(state), self.propagator, self.risk, self.mesh))

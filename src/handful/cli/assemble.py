@@ -48,6 +48,7 @@ def agent_of(options: AgentOptions, task: "Task") -> "MPCAgent":
     from handful.agents.mpc_agent import MPCAgent
     from handful.agents.pets import FIRST_COLOUR, pets_learner, pets_paper_learner
     from handful.errors import InputError
+    from handful.planning.spread import all_devices
     from handful.propagation.risk import Mean, MeanStd
 
     if options.fit_steps is not None and options.fit_steps < 1:
@@ -63,7 +64,9 @@ def agent_of(options: AgentOptions, task: "Task") -> "MPCAgent":
         learner = dataclasses.replace(learner, minibatches=batches)
     risk = Mean() if options.risk is None else MeanStd(options.risk)
     colour = None if options.paper else FIRST_COLOUR
-    return MPCAgent(learner, _planner(options, task), _propagator(options, learner.members), risk, colour)
+    return MPCAgent(
+        learner, _planner(options, task), _propagator(options, learner.members), risk, colour, all_devices()
+    )
 
 
 def _planner(options: AgentOptions, task: "Task") -> "AbstractPlanner":

@@ -80,6 +80,7 @@ def _controller(options: Options) -> tuple[Any, int, int]:
     from handful.planning.cem import CEM
     from handful.planning.mpc import MPC
     from handful.planning.problem import Problem
+    from handful.planning.spread import all_devices
     from handful.propagation.trajectory_sampling import TSInf
 
     env = CartPoleSwingUp()
@@ -93,7 +94,7 @@ def _controller(options: Options) -> tuple[Any, int, int]:
         elites=max(1, options.candidates // 10),
         iterations=options.iterations,
     )
-    policy = MPC(planner, Problem(env.task, learner.model(state), TSInf(options.particles)))
+    policy = MPC(planner, Problem(env.task, learner.model(state), TSInf(options.particles), mesh=all_devices()))
     _, obs = env.reset(jax.random.key(1))
     act = eqx.filter_jit(lambda policy, key, obs, carry: policy(key, obs, carry))
     carry, key = policy.init(), jax.random.key(2)

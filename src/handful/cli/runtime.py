@@ -6,8 +6,12 @@ from pathlib import Path
 
 
 def start() -> None:
-    """Keep compiled programs in the user's cache folder, and keep quiet about what does not matter."""
+    """Make each core a device, so that candidates are shared out whole; keep compiled programs; keep quiet."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "host_platform_device_count" not in flags:
+        cores = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={cores}".strip()
     import jax
 
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "handful" / "compiled"

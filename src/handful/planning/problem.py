@@ -3,9 +3,11 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from handful.models.base import AbstractDynamics
+from handful.planning.spread import spread
 from handful.policies.simple import OpenLoop
 from handful.propagation.base import AbstractPropagator
 from handful.propagation.risk import AbstractRisk, Mean
@@ -23,6 +25,7 @@ class Problem(eqx.Module):
     model: AbstractDynamics
     propagator: AbstractPropagator
     risk: AbstractRisk = eqx.field(default_factory=Mean)
+    mesh: Mesh | None = eqx.field(static=True, default=None)  # devices to spread candidates over
 
     def rollout(self, key: PRNGKeyArray, obs: Float[Array, "o"], plan: Float[Array, "h a"]) -> Rollout:
         return self.propagator(key, self.model, OpenLoop(plan), obs, plan.shape[0])
@@ -39,13 +42,7 @@ class Problem(eqx.Module):
 
         A plan with a non-finite particle is worth minus infinity: less than any plan that is finite throughout.
         """
-
-        def worth(plan: Float[Array, "h a"]) -> Float[Array, ""]:
-            returns = self.particle_returns(key, obs, plan)
-            value = self.risk(returns)
-            return jnp.where(jnp.isfinite(returns).all() & jnp.isfinite(value), value, -jnp.inf)
-
-        return jax.vmap(worth)(plans)
+        return spread(self.mesh, _worths, (self, key, obs), plans)
 
     def _return(self, actions: Float[Array, "h a"], obs: Float[Array, "h+1 o"]) -> Float[Array, ""]:
         """The discounted sum of rewards up to and with the step that terminates."""
@@ -55,3 +52,14 @@ class Problem(eqx.Module):
         finite = jnp.all(jnp.where(alive, jnp.isfinite(rewards) & jnp.isfinite(obs[1:]).all(1), True))
         discounts = self.task.discount ** jnp.arange(actions.shape[0])
         return jnp.where(finite, jnp.sum(jnp.where(alive, discounts * rewards, 0.0)), -jnp.inf)
+
+
+def _worths(shared: tuple[Problem, PRNGKeyArray, Float[Array, "o"]], plans: Float[Array, "n h a"]) -> Float[Array, "n"]:
+    problem, key, obs = shared
+
+    def worth(plan: Float[Array, "h a"]) -> Float[Array, ""]:
+        returns = problem.particle_returns(key, obs, plan)
+        value = problem.risk(returns)
+        return jnp.where(jnp.isfinite(returns).all() & jnp.isfinite(value), value, -jnp.inf)
+
+    return jax.vmap(worth)(plans)

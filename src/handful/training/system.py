@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from handful.envs.base import AbstractEnv
@@ -40,13 +41,13 @@ class Simulated:
         self._cursor: Cursor
 
     def start(self, key: PRNGKeyArray, policy: AbstractPolicy) -> None:
-        self._key, self._cursor = key, _begin(key, self.env, policy)
+        self._key, self._cursor = key, jax.tree.map(np.asarray, _begin(key, self.env, policy))
 
     def advance(self, policy: AbstractPolicy, *, steps: int, watch: Watch) -> tuple[Piece, bool]:
         before = int(self._cursor.time)
-        self._cursor, piece = jax.block_until_ready(
-            _advance(self._key, self.env, policy, self._cursor, steps=steps, watch=watch)
-        )
+        done = _advance(self._key, self.env, policy, self._cursor, steps=steps, watch=watch)
+        # Home from however many devices computed it: arrays that stayed there would compile every next call anew.
+        self._cursor, piece = jax.tree.map(np.asarray, done)
         time = int(self._cursor.time)
         if int(piece.valid.sum()) < time - before:
             sane = bool(jnp.isfinite(piece.transitions.action[time - before - 1]).all())

@@ -1,0 +1,41 @@
+"""Candidates spread over devices: each device scores its share, and all see all returns."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+from jax.sharding import AxisType, Mesh, PartitionSpec
+from jaxtyping import Array, Float
+
+AXIS = "candidates"
+
+
+def all_devices() -> Mesh | None:
+    """A mesh of all local devices of the default kind; None where there is only one.
+
+    A CPU counts as one device unless XLA is told otherwise before it starts, as the command line does: handing cores
+    whole shares of the candidates costs less than handing them pieces of each operation.
+    """
+    devices = jax.local_devices()
+    return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,)) if len(devices) > 1 else None
+
+
+def spread(
+    mesh: Mesh | None,
+    worths: Callable[[Any, Float[Array, "n h a"]], Float[Array, "n"]],
+    shared: Any,
+    plans: Float[Array, "n h a"],
+) -> Float[Array, "n"]:
+    """`worths(shared, plans)`, each device doing its share; undivided where the candidates do not divide evenly."""
+    if mesh is None or plans.shape[0] % mesh.size:
+        return worths(shared, plans)
+    arrays, static = eqx.partition(shared, eqx.is_array)
+
+    def share(arrays: Any, plans: Float[Array, "s h a"]) -> Float[Array, "n"]:
+        return jax.lax.all_gather(worths(eqx.combine(arrays, static), plans), AXIS, tiled=True)
+
+    everywhere = PartitionSpec()
+    return jax.shard_map(
+        share, mesh=mesh, in_specs=(everywhere, PartitionSpec(AXIS)), out_specs=everywhere, check_vma=False
+    )(arrays, plans)
