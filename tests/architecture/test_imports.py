@@ -190,7 +190,8 @@ IMPORT_AND_COMPARE = """
 import importlib, json, logging, pickle, random, os, sys, warnings
 
 # what other libraries do when they are imported is theirs to answer for
-for name in "jax equinox optax jaxtyping numpy gymnasium matplotlib.pyplot PIL.Image rich.live tyro".split() + {optional!r}:
+others = "jax equinox optax jaxtyping numpy gymnasium matplotlib.pyplot PIL.Image rich.live tyro".split()
+for name in others + {optional!r}:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError:

@@ -10,8 +10,15 @@ from handful.errors import InputError
 from handful.evaluation.animation import LINGER_MS, animate
 
 
-def env_of(dt):
-    return PointMass(task=dataclasses.replace(PointMass().task, dt=dt))
+class Swatch(PointMass):
+    """A small picture of one colour, quickly drawn."""
+
+    def draw(self, obs):
+        return np.full((6, 9, 3), 10 + 200 * obs[0] / 1.1, np.uint8)
+
+
+def env_of(dt, kind=Swatch):
+    return kind(task=dataclasses.replace(PointMass().task, dt=dt))
 
 
 def way(count):
@@ -32,7 +39,7 @@ def frames_of(data):
 
 
 def test_every_step_is_a_frame_in_real_time():
-    pictures, durations, loop = frames_of(animate(env_of(0.1), way(24)))
+    pictures, durations, loop = frames_of(animate(env_of(0.1, PointMass), way(24)))
     assert durations == [100] * 23 + [LINGER_MS]
     assert loop == 0  # for ever
     for index in (0, 11, 23):
@@ -52,7 +59,7 @@ def test_leaving_frames_out_keeps_the_time(dt, steps):
 def test_a_step_that_is_not_finite_is_shown_all_the_same():
     visited = way(6)
     visited[3] = np.nan
-    assert len(frames_of(animate(env_of(0.1), visited))[0]) == 6
+    assert len(frames_of(animate(env_of(0.1, PointMass), visited))[0]) == 6
 
 
 class Undrawable(PointMass):

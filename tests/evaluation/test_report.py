@@ -198,11 +198,12 @@ def test_every_forecast_lost(make_run, tmp_path):
 @pytest.mark.parametrize("obs_size", [1, 20])
 def test_a_task_that_cannot_be_loaded_any_more(obs_size, make_run, tmp_path):
     name = str(tmp_path / "gone.py:Thing")
-    folder = reported(make_run(tmp_path / "run", 2, task=name, summary=False, obs_size=obs_size, action_size=1))
+    folder = reported(make_run(tmp_path / "run", 2, task=name, summary=False, obs_size=obs_size, action_size=8))
     text = text_of(folder)
     assert "The task cannot be loaded here" in text
     assert "What return counts as solved is not laid down" in text
     assert "There is no animation" in text
+    assert "Of 8 actions the first 6 are shown" in text
     assert ("Of 20 entries the first 12 are shown" in text) == (obs_size == 20)
     assert text.startswith(" gone.py:Thing")
     assert not (folder.path / "videos" / "best-trial.gif").exists()

@@ -19,7 +19,7 @@ def signed(state, mark):
     return jax.tree.map(lambda leaf: jnp.full_like(leaf, mark), state.members)
 
 
-def judged(progress, state, mark, held_nll, has_held=(True, True, True), patience=99, loss=(1.0, 1.0, 1.0)):
+def judged(progress, state, mark, held_nll, *, has_held=(True, True, True), patience=99, loss=(1.0, 1.0, 1.0)):
     return progress.judged(
         signed(state, mark),
         jax.tree.map(lambda leaf: jnp.full_like(leaf, mark), state.optimiser),

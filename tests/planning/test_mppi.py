@@ -1,5 +1,6 @@
 """MPPI and random shooting against NumPy, given the same noise."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,12 +15,13 @@ HORIZON, OBS, KEY = 5, np.array([0.3, 0.2]), jax.random.key(7)
 LOW, HIGH = np.array([-1.0, -2.0]), np.array([1.5, 0.8])
 MEAN = LOW + (HIGH - LOW) * np.random.default_rng(8).uniform(0.2, 0.6, (HORIZON, 2))
 START = jnp.asarray(OBS, jnp.float32)
+IMPROVE = eqx.filter_jit(lambda planner, *args: planner.improve(*args))
 
 
 @pytest.mark.parametrize("edge", [9.0, 0.5], ids=["all finite", "some not"])
 def test_plans_are_averaged_by_their_exponential_returns(edge):
     planner = MPPI(HORIZON, candidates=30, temperature=0.4, std=0.6, colour=1.1)
-    state, info = planner.improve(KEY, reaching(edge), START, MPPIState(jnp.asarray(MEAN, jnp.float32)))
+    state, info = IMPROVE(planner, KEY, reaching(edge), START, MPPIState(jnp.asarray(MEAN, jnp.float32)))
     noise = np.asarray(coloured(jax.random.split(KEY)[0], (29, HORIZON, 2), jnp.asarray(1.1)), float)
     plans = np.concatenate([np.clip(MEAN + 0.6 * (HIGH - LOW) / 2 * noise, LOW, HIGH), MEAN[None]])
     returns = reached(OBS, plans, edge)
@@ -35,9 +37,9 @@ def test_plans_are_averaged_by_their_exponential_returns(edge):
 
 def test_a_cold_average_is_the_best_plan_and_a_hot_one_the_plain_mean():
     problem, start = reaching(), MPPIState(jnp.asarray(MEAN, jnp.float32))
-    cold, info = MPPI(HORIZON, candidates=30, temperature=1e-6).improve(KEY, problem, START, start)
+    cold, info = IMPROVE(MPPI(HORIZON, candidates=30, temperature=1e-6), KEY, problem, START, start)
     np.testing.assert_allclose(reached(OBS, np.asarray(cold.mean)[None])[0], info.best, rtol=1e-5)
-    hot, _ = MPPI(HORIZON, candidates=30, temperature=1e6, std=0.1).improve(KEY, problem, START, start)
+    hot, _ = IMPROVE(MPPI(HORIZON, candidates=30, temperature=1e6, std=0.1), KEY, problem, START, start)
     noise = np.asarray(coloured(jax.random.split(KEY)[0], (29, HORIZON, 2), jnp.asarray(2.0)), float)
     plans = np.concatenate([np.clip(MEAN + 0.1 * (HIGH - LOW) / 2 * noise, LOW, HIGH), MEAN[None]])
     np.testing.assert_allclose(hot.mean, plans.mean(0), rtol=1e-4, atol=1e-5)
@@ -66,7 +68,7 @@ def test_shooting_keeps_the_best_of_all_it_has_seen():
         assert not np.isfinite(returns).all()
         seen.append(returns.max())
         plans.append(np.asarray(draw[returns.argmax()]))
-        state, info = planner.improve(key, problem, START, state)
+        state, info = IMPROVE(planner, key, problem, START, state)
         np.testing.assert_allclose(info.best, returns.max(), rtol=1e-5)
         np.testing.assert_allclose(planner.plan(state), plans[int(np.argmax(seen))], rtol=1e-5)
     assert 1 < np.argmax(seen) < 6, "the best is neither the first nor the last, or the test shows less than it says"

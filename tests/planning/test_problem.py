@@ -1,5 +1,6 @@
 """What a plan is worth: ends, discounts, risk, and numbers that are not."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +14,7 @@ from probes import linear_ensemble, signatures, task_of
 
 KEY = jax.random.key(1)
 DISCOUNT = 0.9
+EVALUATE = eqx.filter_jit(lambda problem, obs, plans: problem.evaluate(KEY, obs, plans))
 
 
 def counting(reward, terminated=None, discount=DISCOUNT):
@@ -24,7 +26,7 @@ def counting(reward, terminated=None, discount=DISCOUNT):
 
 def worth(problem, *plans):
     plans = jnp.asarray(plans, jnp.float32)[:, :, None]
-    return np.asarray(problem.evaluate(KEY, jnp.zeros(1), plans))
+    return np.asarray(EVALUATE(problem, jnp.zeros(1), plans))
 
 
 def test_rewards_are_discounted_and_see_obs_action_and_next_obs():
@@ -83,7 +85,7 @@ def test_one_particle_that_is_not_finite_spoils_its_plan(risk):
     )
     problem = Problem(task_of(reward, 2, [-1.0], [2.0]), signatures([1.0, 16.0, 4.0]), TSInf(3), risk)
     plans = jnp.array([[0.25, 1.5], [0.25, 0.5]])[:, :, None]
-    bad, good = problem.evaluate(KEY, jnp.zeros(2), plans)
+    bad, good = EVALUATE(problem, jnp.zeros(2), plans)
     assert bad == -np.inf
     assert np.isfinite(good)
     returns = problem.particle_returns(KEY, jnp.zeros(2), plans[0])
@@ -99,6 +101,6 @@ def test_risk_sees_returns_of_particles_not_steps():
     plan, obs = jnp.full((4, 1), 0.25), jnp.array([1.0, 0.0])
     for risk in (MeanStd(-3.0), CVaR(0.5), Mean()):
         problem = Problem(task, model, TSInf(2), risk)
-        np.testing.assert_allclose(problem.evaluate(KEY, obs, plan[None]), [1.0], atol=1e-5)
+        np.testing.assert_allclose(EVALUATE(problem, obs, plan[None]), [1.0], atol=1e-5)
     shown = problem.rollout(KEY, obs, plan).obs[:, 1:, 1]
     np.testing.assert_allclose(shown, [[1, -1, 1, -1], [-1, 1, -1, 1]], atol=1e-5)

@@ -9,7 +9,7 @@ from handful.evaluation import by_trial, canvas, facts, page, within_trial
 from handful.evaluation.animation import animate
 from handful.evaluation.page import Picture, Section
 from handful.evaluation.record import Record, read
-from handful.evaluation.within_trial import OBS_SHOWN
+from handful.evaluation.within_trial import ACTIONS_SHOWN, OBS_SHOWN
 from handful.training.files import write_whole
 from handful.training.run import RunFolder
 
@@ -98,14 +98,19 @@ def _plans(record: Record) -> Section:
 def _trials(record: Record) -> Section:
     if not record.trials:
         return Section("What happened", "The records of the trials cannot be read.")
+    trials = [record.best_of(record.trials), max(record.trials)]
+    which = "The best trial" if trials[0] != trials[1] else "The best trial is also the last"
     captions = {
-        "traces-best": "The best trial." + (" Green lines are the limits of the action." if record.task else ""),
+        "traces-best": f"{which}." + (" Green lines are the limits of the action." if record.task else ""),
         "traces-last": "The last trial, in the same way.",
     }
-    trials = [record.best_of(record.trials), max(record.trials)]
+    actions = record.trials[trials[0]]["action"].shape[1]
+    cut = f" Of {actions} actions the first {ACTIONS_SHOWN} are shown." if actions > ACTIONS_SHOWN else ""
     return Section(
         "What happened in the best trial and in the last",
-        "Observations, actions and reward at every control step, on the same scales in both." + _cut(record),
+        "Observations, actions and reward at every control step; pictures side by side have the same scales."
+        + _cut(record)
+        + cut,
         _each(record, trials, within_trial.traces, captions),
     )
 
