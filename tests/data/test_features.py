@@ -109,3 +109,10 @@ def test_a_world_adds_its_delta_to_the_raw_observation_beyond_pi():
     std = np.exp(out[6:] / 2) * std_out
     assert (np.abs(draws.mean(0) - expected) < 5 * std / np.sqrt(4000)).all()
     assert (np.abs(draws.std(0) / std - 1) < 5 / np.sqrt(2 * 4000)).all()
+
+
+def test_an_angle_beyond_pi_goes_on_from_where_it_is():
+    """As above where every entry has memory: a cart-pole that has turned more than once."""
+    features = Features(3, 1, (1,), ())
+    obs, target = f32([0.4, -9.3, 2.1]), f32([0.3, -0.2, 0.5])
+    np.testing.assert_allclose(features.next_obs(obs, target), [0.7, -9.5, 2.6], rtol=1e-6)
