@@ -262,17 +262,12 @@ def test_import_adds_less_than_a_second_to_jax():
     assert fastest(lambda: float(python("-c", script).stdout), limit=1.0) < 1.0
 
 
-needs_cli = pytest.mark.skipif(not (ROOT / "cli" / "main.py").exists(), reason="the command line is not written yet")
-
-
-@needs_cli
 def test_command_line_loads_without_jax():
     heavy = ["equinox", "gymnasium", "jax", "matplotlib", "mujoco", "optax", "scipy"]
     script = f"import sys, handful.cli.main; print([name for name in {heavy} if name in sys.modules])"
     assert python("-c", script).stdout.strip() == "[]"
 
 
-@needs_cli
 def test_help_answers_in_half_a_second():
     def seconds() -> float:
         start = processor_seconds_of_children()

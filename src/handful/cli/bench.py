@@ -51,6 +51,20 @@ def multiplications(inputs: int, outputs: int, layers: int, width: int) -> int:
     return sum(a * b for a, b in itertools.pairwise(sizes))
 
 
+def facts(gflops: float, rate: MatrixRate, compile_s: float) -> dict[str, Any]:
+    """What every benchmark says besides its own figure: how near to the machine's limit, on what, with what."""
+    from handful.cli import runtime
+
+    return {
+        "gflops": gflops,
+        "matrix_rate_gflops": rate.gflops,
+        "share": gflops / rate.gflops,
+        "compile_s": compile_s,
+        "device": runtime.device(),
+        "versions": runtime.versions(),
+    }
+
+
 def present(result: dict[str, Any], file: Path | None) -> None:
     """Print a table; write the JSON whole, where a file is named."""
     width = max(map(len, result))

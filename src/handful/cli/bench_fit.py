@@ -76,12 +76,7 @@ def run(options: Options) -> None:
         {
             **settings,
             "steps_per_second": per_second,
-            "gflops": gflops,
-            "matrix_rate_gflops": rate.gflops,
-            "share": gflops / rate.gflops,
-            "compile_s": compile_s,
-            "device": runtime.device(),
-            "versions": runtime.versions(),
+            **bench.facts(gflops, rate, compile_s),
         },
         options.json,
     )

@@ -58,12 +58,7 @@ def run(options: Options) -> None:
             **settings,
             "seconds": median,
             "seconds_p99": sorted(seconds)[min(len(seconds) - 1, int(0.99 * len(seconds)))],
-            "gflops": gflops,
-            "matrix_rate_gflops": rate.gflops,
-            "share": gflops / rate.gflops,
-            "compile_s": compile_s,
-            "device": runtime.device(),
-            "versions": runtime.versions(),
+            **bench.facts(gflops, rate, compile_s),
         },
         options.json,
     )
