@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from handful import ICEM, CartPoleSwingUp, MPCAgent, Rate, learn, pets
+from handful.cli import runtime
 
 
 def variants() -> dict[str, MPCAgent]:
@@ -46,7 +47,8 @@ def main() -> None:
         sys.stdout.write(f"{name:38s} {cells}\n")
         sys.stdout.flush()
     command = f"python benchmarks/ablation.py --seeds {options.seeds} --trials {options.trials}"
-    options.out.write_text(json.dumps({"command": command, "returns": result}, indent=1) + "\n")
+    facts = {"command": command, "device": runtime.device(), "versions": runtime.versions()}
+    options.out.write_text(json.dumps({**facts, "returns": result}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

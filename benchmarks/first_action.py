@@ -1,13 +1,19 @@
 """Seconds from the start of a process to its first planned action: imports, compilation with a cold cache, one plan.
 
-    HANDFUL_COMPILATION_CACHE=0 python benchmarks/first_action.py
+    python benchmarks/first_action.py --json benchmarks/results/first-action.json
 
 The size is that of `handful bench plan --candidates 100 --particles 5 --layers 2 --width 64`.
 """
 
+import argparse
+import json
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+from handful.cli import runtime
 
 SCRIPT = """
 from handful.cli import bench_plan, runtime
@@ -19,11 +25,20 @@ jax.block_until_ready(act())
 
 
 def main() -> None:
-    """Time three fresh processes."""
-    for _ in range(3):
+    """Time five fresh processes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    seconds = []
+    for _ in range(5):
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", SCRIPT], check=True)
-        sys.stdout.write(f"first action after {time.perf_counter() - began:.1f} s\n")
+        subprocess.run([sys.executable, "-c", SCRIPT], check=True, env=os.environ | {"HANDFUL_COMPILATION_CACHE": "0"})
+        seconds.append(round(time.perf_counter() - began, 2))
+        sys.stdout.write(f"first action after {seconds[-1]} s\n")
+    if options.json:
+        facts = {"device": runtime.device(), "versions": runtime.versions()}
+        result = {"command": " ".join(["python", *sys.argv]), "seconds": seconds, **facts}
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python benchmarks/learning_curves.py cartpole-swingup --seeds 10 --trials 8 --out results/cartpole-swingup
 
-Arguments after `--` go to `handful train`. What is measured is what a user sees: one process a seed, compilation
+Other options go to `handful train`. What is measured is what a user sees: one process a seed, compilation
 included, the compilation cache off unless HANDFUL_COMPILATION_CACHE=1.
 """
 
@@ -27,28 +27,33 @@ def main() -> None:
     parser.add_argument("task")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--episodes", type=int, default=0, help="fresh trials of each seed's last controller")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("rest", nargs="*", help="options of handful train, after --")
-    options = parser.parse_args()
+    options, rest = parser.parse_known_args()
     options.out.mkdir(parents=True, exist_ok=True)
     for seed in range(options.seeds):
-        learn(options.task, seed, options.trials, options.rest, options.out)
+        learn(options, seed, rest)
     summarise(options)
 
 
-def learn(task: str, seed: int, trials: int, rest: list[str], out: Path) -> None:
-    """One seed in a process of its own; its metrics and summary are kept."""
+def learn(options: argparse.Namespace, seed: int, rest: list[str]) -> None:
+    """One seed in a process of its own; its metrics and summary are kept, and how its last controller does afresh."""
     environment = {"HANDFUL_COMPILATION_CACHE": "0", **os.environ}
+    handful = [sys.executable, "-m", "handful.cli.main"]
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        words = ["train", task, "--seed", str(seed), "--trials", str(trials), *rest]
+        words = ["train", options.task, "--seed", str(seed), "--trials", str(options.trials), *rest]
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "handful.cli.main", *words, "--out", run], check=True, env=environment)
+        subprocess.run([*handful, *words, "--out", run], check=True, env=environment)
         seconds = time.perf_counter() - began
-        shutil.copy(run / "metrics.csv", out / f"seed-{seed}.csv")
+        shutil.copy(run / "metrics.csv", options.out / f"seed-{seed}.csv")
         summary = json.loads((run / "summary.json").read_text())
         summary |= {"command": " ".join(["handful", *words]), "process_s": round(seconds, 1)}
-        (out / f"seed-{seed}.json").write_text(json.dumps(summary, indent=2) + "\n")
+        if options.episodes:
+            ask = [*handful, "evaluate", run, "--episodes", str(options.episodes)]
+            told = subprocess.run(ask, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
+            summary["fresh_returns"] = [float(word) for word in told.rpartition("each:")[2].split()]
+        (options.out / f"seed-{seed}.json").write_text(json.dumps(summary, indent=2) + "\n")
 
 
 def summarise(options: argparse.Namespace) -> None:
@@ -76,6 +81,15 @@ def summarise(options: argparse.Namespace) -> None:
         f"Least and most of the seeds [s]: {min(train):.1f}, {max(train):.1f}.",
         f"Whole process, report included [s]: median {np.median(process):.1f}.",
     ]
+    if options.episodes:
+        each = [np.mean(summary["fresh_returns"]) for summary in summaries]
+        mean = f"mean over seeds {np.mean(each):.1f}, std {np.std(each):.1f}"
+        every = ", ".join(f"{value:.1f}" for value in each)
+        steps = summaries[0]["env_steps"]
+        lines += [
+            "",
+            f"The controller after {steps} steps, from {options.episodes} fresh starts: {mean}, each {every}.",
+        ]
     (options.out / "README.md").write_text("\n".join(lines) + "\n")
     draw(options, curves)
 

@@ -1,6 +1,9 @@
 """What holds for every test: annotations are checked, the CPU computes, figures need no screen."""
 
 import os
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["MPLBACKEND"] = "Agg"
@@ -17,3 +20,14 @@ def pytest_configure(config):
 
     jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_compiled_programs():
+    """Let compiled programs go before they fill the process's memory mappings, of which Linux allows 65,530."""
+    yield
+    mappings = Path("/proc/self/maps")
+    if mappings.exists() and mappings.read_bytes().count(b"\n") > 20_000:
+        import jax
+
+        jax.clear_caches()

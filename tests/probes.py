@@ -80,7 +80,7 @@ def reached(obs, plans, edge: float = 9.0):
 def task_of(reward, o: int, low, high, **settings) -> Task:
     names = tuple(f"entry {index}" for index in range(o))
     settings = {"dt": 0.1, "horizon": 50} | settings
-    return Task(reward=reward, low=jnp.array(low), high=jnp.array(high), names=names, **settings)
+    return Task(reward=reward, low=jnp.asarray(low), high=jnp.asarray(high), names=names, **settings)
 
 
 def linear_ensemble(deltas, actions, offsets, log_vars) -> Ensemble:

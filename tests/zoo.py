@@ -5,22 +5,39 @@ import functools
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
+from handful.data.dataset import Dataset
+from handful.data.features import Features
+from handful.data.scaling import Standardiser
 from handful.envs.cartpole import CartPoleSwingUp
 from handful.envs.pendulum import Pendulum
 from handful.envs.point_mass import PointMass
+from handful.fields import real
 from handful.models.ensemble_learner import EnsembleLearner
+from handful.models.gp.learner import GPLearner
 from handful.models.known import KnownDynamics
+from handful.models.linear import LinearLearner
+from handful.models.physics_laws import Derivative
+from handful.models.physics_learner import PhysicsLearner
+from handful.models.physics_parameters import Parameter
+from handful.models.recalibrated import Recalibrated
+from handful.models.residual import Residual
+from handful.models.trust import Trust
 from handful.planning.cem import CEM
+from handful.planning.gradient import GradientPlanner
 from handful.planning.icem import ICEM
+from handful.planning.ilqr import ILQR
 from handful.planning.mpc import MPC
 from handful.planning.mppi import MPPI
 from handful.planning.problem import Problem
 from handful.planning.shooting import RandomShooting
+from handful.policies.radial import RadialPolicy
 from handful.policies.simple import ConstantPolicy, OpenLoop, UniformPolicy
 from handful.propagation.moments import DistributionSampling, Expectation, MomentMatching
 from handful.propagation.risk import CVaR, Mean, MeanStd
 from handful.propagation.trajectory_sampling import TS1, TSInf
+from handful.types import Transition
 from probes import Linear, shaken, task_of
 
 MEMBERS, PARTICLES, HORIZON = 3, 6, 4
@@ -55,7 +72,79 @@ def known():
     return KnownDynamics(Linear(A, jnp.array([[0.1, 0.0], [0.3, -0.2], [0.0, 0.5]])))
 
 
-MODELS = {"Ensemble": ensemble, "NetworkWorld": network_world, "KnownDynamics": known}
+@functools.cache
+def recorded():
+    """12 noisy transitions of `known`."""
+    obs_key, action_key, noise_key = jax.random.split(jax.random.key(3), 3)
+    obs = jax.random.normal(obs_key, (12, 3))
+    action = jax.random.uniform(action_key, (12, 2), minval=TASK.low, maxval=TASK.high)
+    following = jax.vmap(known().function)(obs, action) + 0.1 * jax.random.normal(noise_key, (12, 3))
+    no = jnp.zeros(12, bool)
+    return Dataset.empty(TASK, 12).add(Transition(obs, action, jnp.ones(12), following, no, no), 0)
+
+
+@functools.cache
+def bayesian_linear():
+    learner = LinearLearner(ridge=0.5, noise_scale=0.1)
+    state, _ = learner.fit(jax.random.key(0), learner.init(jax.random.key(1), TASK), recorded())
+    return learner.model(state)
+
+
+def one_world(belief):
+    return jax.tree.map(lambda leaf: leaf[1], belief.worlds(jax.random.key(2), 3))
+
+
+@functools.cache
+def gaussian_process():
+    learner = GPLearner(most_points=12)
+    belief = learner.model(learner.init(jax.random.key(11), TASK))
+    obs = OBS + jnp.linspace(-1.2, 0.9, 27).reshape(9, 3)
+    action = ACTION + jnp.linspace(-0.5, 0.4, 18).reshape(9, 2)
+    return belief.append(obs, action, obs + 0.3 * jnp.sin(obs) + 0.2 * action.sum(1, keepdims=True))
+
+
+class Drift(eqx.Module):
+    """A mechanism with one known constant and two unknown ones."""
+
+    turn: Array = real(0.7)
+
+    def __call__(self, obs, action, p):
+        return jnp.stack([p["gain"] * action[0] + obs[2], self.turn * jnp.sin(obs[1]), p["drag"] * obs[2] * action[1]])
+
+
+@functools.cache
+def physics():
+    parameters = [Parameter("gain", 1.3, low=0.0), Parameter("drag", 0.6, low=-1.0, high=2.0)]
+    learner = PhysicsLearner(Derivative(Drift()), parameters, noise=0.05)
+    return learner.model(learner.init(jax.random.key(3), TASK))
+
+
+@functools.cache
+def residual():
+    """Trust is between none and all at `OBS`, so that both parts count."""
+    features = Features.of(TASK)
+    anchors = features.inputs(OBS, ACTION) + jnp.linspace(0.4, 1.3, 24).reshape(4, 6)
+    numbers = (jnp.asarray(value, jnp.float32) for value in (1.1, 0.9, 0.8))
+    trust = Trust(Standardiser.identity(6), anchors, *numbers)
+    return Residual(known(), bayesian_linear(), trust, features)
+
+
+MODELS = {
+    "Ensemble": ensemble,
+    "NetworkWorld": network_world,
+    "KnownDynamics": known,
+    "Recalibrated": lambda: Recalibrated(ensemble(), 1.4),
+    "BayesianLinear": bayesian_linear,
+    "LinearWorld": lambda: one_world(bayesian_linear()),
+    "GaussianProcess": gaussian_process,
+    "GPWorld": lambda: one_world(gaussian_process()),
+    "Physics": physics,
+    "PhysicsWorld": lambda: one_world(physics()),
+    "Residual": residual,
+    "ResidualWorld": lambda: one_world(residual()),
+}
+
+BELIEFS = [name for name in MODELS if not name.endswith("World")]
 
 PROPAGATORS = {
     "TSInf": lambda: TSInf(PARTICLES),
@@ -71,6 +160,8 @@ PLANNERS = {
     "RandomShooting": lambda: RandomShooting(HORIZON, candidates=30, iterations=2),
     "CEM": lambda: CEM(HORIZON, candidates=24, elites=5, iterations=3),
     "ICEM": lambda: ICEM(HORIZON, candidates=24, elites=5, iterations=3, keep=2),
+    "ILQR": lambda: ILQR(HORIZON, iterations=3),
+    "GradientPlanner": lambda: GradientPlanner(HORIZON, starts=3, iterations=4),
     "MPPI": lambda: MPPI(HORIZON, candidates=20, iterations=2),
 }
 
@@ -83,6 +174,9 @@ POLICIES = {
     "UniformPolicy": lambda: UniformPolicy.of(TASK),
     "ConstantPolicy": lambda: ConstantPolicy(ACTION),
     "OpenLoop": lambda: OpenLoop(PLAN),
+    "RadialPolicy": lambda: RadialPolicy.covering(
+        jax.random.key(5), TASK, OBS + jnp.linspace(-1.0, 2.0, 12).reshape(4, 3), jnp.ones(4, bool), 5
+    ),
     "MPC": lambda: MPC(CEM(HORIZON, candidates=24, elites=5, iterations=3), problem()),
 }
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from handful.errors import InputError
@@ -43,6 +45,11 @@ class Task(eqx.Module):
             raise InputError(
                 f"low and high must be vectors of one length, got shapes {self.low.shape} and {self.high.shape}"
             )
+        limits = (self.low, self.high)
+        if not any(isinstance(limit, Tracer) for limit in limits):
+            low, high = (np.asarray(limit) for limit in limits)
+            if not (np.isfinite(low) & np.isfinite(high) & (low <= high)).all():
+                raise InputError(f"action limits must be finite and low at most high, got low={low} and high={high}")
         if self.horizon < 1:
             raise InputError(f"a trial must last at least one step, got horizon={self.horizon}")
         for field in ("angles", "memoryless"):

@@ -65,8 +65,8 @@ def test_published_settings():
     assert learner.minibatches.bootstrap
     assert not learner.minibatches.held_out
     assert not learner.scale_targets
-    assert learner.learn_bounds
-    assert learner.log_var_bounds == (-10.0, 0.5)
+    assert learner.noise.learned
+    assert (learner.noise.lower, learner.noise.upper) == (-10.0, 0.5)
     assert [float(learner.rate(jnp.asarray(done))) for done in (0.0, 0.4, 1.0)] == pytest.approx([1e-3] * 3)
     assert float(learner.rate.tempering) == 0.0
     assert isinstance(planner, CEM)
@@ -111,7 +111,7 @@ def test_a_fit_changes_the_action_and_recompiles_nothing():
     obs = jnp.array([0.5, -0.4, 0.1, 0.2])
     piece = learn(env, agent, trials=0).state.data
     assert isinstance(piece, Dataset)
-    after = agent.policy(env.task, agent.fit(jax.random.key(1), state, piece)[0])
+    after = agent.policy(env.task, agent.fit(jax.random.key(1), env.task, state, piece)[0])
     actions = [act(policy, jax.random.key(2), obs, policy.init())[0] for policy in (before, after)]
     assert len(traces) == 1
     assert np.abs(actions[0] - actions[1]).max() > 1e-3

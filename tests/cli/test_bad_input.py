@@ -29,6 +29,48 @@ Poor = with_reward(poor)
 Wide = with_reward(wide)
 """
 
+FAULTS = """
+import dataclasses, gymnasium, numpy as np, jax.numpy as jnp
+from handful.envs.point_mass import PointMass
+from handful.models.physics_laws import Map
+from handful.models.physics_learner import PhysicsLearner
+from handful.models.physics_parameters import Parameter
+
+class Slide(gymnasium.Env):
+    action_space = gymnasium.spaces.Box(-1.0, 2.0, (1,), np.float64)
+    observation_space = gymnasium.spaces.Box(-9.0, 9.0, (2,), np.float64)
+    first = np.array([0.3, -0.7])
+    def reset(self, *, seed=None, options=None):
+        return self.first, {}
+    def step(self, action):
+        return self.first + action[0], 1.0, False, False, {}
+
+class Long(Slide):
+    first = np.array([0.3, -0.7, 1.1])
+
+class Lost(Slide):
+    first = np.array([0.3, np.nan])
+
+class Short(PointMass):
+    def reset(self, key):
+        state, obs = super().reset(key)
+        return state, obs[:3]
+
+class Blind(PointMass):
+    def reset(self, key):
+        state, obs = super().reset(key)
+        return state, obs.at[1].set(jnp.nan)
+
+class Twofold(PointMass):
+    def step(self, key, state, action):
+        return super().step(key, state, jnp.eye(3)[:2] @ action)
+
+def reward(obs, action, next_obs): return -next_obs[0] ** 2
+def terminated(obs): return False
+pairs = dataclasses.replace(Short(), task=dataclasses.replace(PointMass().task, reward=reward))
+physics = PhysicsLearner(Map(lambda obs, action, p: obs[:1] * p["gain"]), [Parameter("gain", 1.3, low=0.0)])
+"""
+
 OPTIONS = {  # words after `train`, what the sentence must name
     "cartpole-swingpu": ["'cartpole-swingpu'", "cartpole-swingup", "handful tasks"],
     "CartPole-v1": ["gymnasium:CartPole-v1"],
@@ -51,6 +93,24 @@ OPTIONS = {  # words after `train`, what the sentence must name
     "pendulum --propagation ts1 --members 3 --particles 4": ["--particles", "3 members", "got 4"],
     "pendulum --propagation expectation --particles 5": ["--particles", "got 5"],
     "pendulum --fit-steps 0": ["--fit-steps", "at least 1", "got 0"],
+    "pendulum --recalibrate 0": ["--recalibrate", "above zero", "got 0"],
+    "pendulum --model gps": ["--model", "gps", "linear"],
+    "pendulum --model gp --members 3": ["--members", "ensembles", "--model gp"],
+    "pendulum --model linear --fit-steps 9": ["--fit-steps", "ensembles"],
+    "pendulum --model physics --paper": ["--paper", "--model", "physics"],
+    "pendulum --model gp --particles 0": ["--particles", "at least 1", "got 0"],
+    "pendulum --agent pilco --planner cem": ["--planner", "pilco"],
+    "pendulum --agent pilco --horizon 300": ["--horizon", "200 steps", "got 300"],
+    "pendulum --planner ilqr --candidates 9": ["--candidates", "ilqr"],
+    "user.py:Poor --model physics": ["user.py:Poor", "reward"],
+    "pendulum --guess-error 1.3 --model linear": ["--guess-error", "physics", "--model linear"],
+    "pendulum --guess-error 0 --model physics": ["--guess-error", "above zero", "got 0"],
+    "faults.py:Slide --model physics": ["physics", "2"],
+    "faults.py:Long": ["faults.py", "observations", "2 numbers", "3"],
+    "faults.py:Lost": ["faults.py", "finite", "nan"],
+    "faults.py:pairs": ["faults.py:pairs", "observation", "(4,)", "(3,)"],
+    "faults.py:Blind": ["faults.py:Blind", "observation", "finite", "nan"],
+    "faults.py:Twofold": ["faults.py:Twofold", "TypeError"],
     "pendulum --risk nan": ["--risk", "finite", "nan"],
     "pendulum --seed -1": ["--seed", "between 0 and", "-1"],
     "pendulum --seed 4294967296": ["--seed", "4294967295", "4294967296"],
@@ -68,6 +128,7 @@ OPTIONS = {  # words after `train`, what the sentence must name
 def test_train_refuses(words, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "user.py").write_text(USER)
+    (tmp_path / "faults.py").write_text(FAULTS)
     (tmp_path / "raises.py").write_text("x = 1\nraise RuntimeError('cable out\\nand more')\n")
     out = [] if "--resume" in words else ["--out", "made/here"]
     sentence = refused("train", *words.split(), *out)
@@ -92,6 +153,10 @@ def test_train_refuses(words, refused, tmp_path, monkeypatch):
         "tasks all": ["all"],
         "bench plan --candidates 0": ["--candidates", "got 0"],
         "bench plan --members 2 --particles 3": ["particles", "2 members", "got 3"],
+        "bench fit --model forest": ["--model", "forest", "gp"],
+        "bench fit --model gp --points 0": ["--points", "got 0"],
+        "fit nowhere.npz": ["nowhere.npz"],
+        "fit nowhere.npz --model forest": ["--model", "forest", "linear"],
         "bench fit --steps -1": ["--steps", "got -1"],
     }.items(),
 )

@@ -89,7 +89,9 @@ def test_gradients_are_finite_and_reach_the_weights(name):
     assert all(np.any(leaf != 0) for leaf in leaves)
 
 
-@pytest.mark.parametrize("name", ["NetworkWorld", "KnownDynamics"])
+@pytest.mark.parametrize(
+    "name", ["NetworkWorld", "KnownDynamics", "LinearWorld", "GPWorld", "PhysicsWorld", "ResidualWorld"]
+)
 def test_worlds_of_a_world_are_itself(name):
     model = zoo.MODELS[name]()
     worlds = model.worlds(KEYS[0], 4)

@@ -1,5 +1,7 @@
 """What every planner keeps to."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import pytest
 import zoo
 from handful.planning.base import optimise
 from handful.planning.problem import Problem
+from handful.propagation.moments import Expectation
 from probes import close, counted, differ, same, shaken, task_of
 
 every_planner = pytest.mark.parametrize("name", list(zoo.PLANNERS))
@@ -22,7 +25,9 @@ def test_the_key_decides_and_jit_does_not(name):
     start = planner.init(problem)
     one, again, other = (compiled_optimise(planner, key, problem, zoo.OBS, start) for key in (KEY, KEY, OTHER))
     same(one, again)
-    assert differ(planner.plan(one[0]), planner.plan(other[0]))
+    assert differ(planner.plan(one[0]), planner.plan(other[0])) == (
+        name != "ILQR"
+    )  # which has no randomness of its own
     close(one, optimise(planner, KEY, problem, zoo.OBS, start))
 
 
@@ -42,6 +47,29 @@ def test_the_plan_fits_the_task_and_improves(name):
     same(planner.plan(start), np.broadcast_to((zoo.TASK.low + zoo.TASK.high) / 2, (zoo.HORIZON, 2)))
     before, after = problem.evaluate(KEY, zoo.OBS, jnp.stack([planner.plan(start), plan]))
     assert after > before + 0.01
+
+
+# Each belief meets a planner that samples and one that takes its derivatives, and each planner two beliefs or more: the
+# other tests here plan through known dynamics.
+SAMPLING, BY_DERIVATIVE = ("RandomShooting", "CEM", "ICEM", "MPPI"), ("GradientPlanner", "ILQR")
+MET = [
+    (model, planners[index % len(planners)])
+    for index, model in enumerate(zoo.BELIEFS)
+    for planners in (SAMPLING, BY_DERIVATIVE)
+]
+
+
+@pytest.mark.parametrize(("model", "name"), MET)
+def test_every_belief_drives_planners_of_both_kinds(model, name):
+    planner = dataclasses.replace(zoo.PLANNERS[name](), horizon=3, iterations=2)
+    problem = zoo.problem(zoo.MODELS[model](), Expectation())
+    state, info = compiled_optimise(planner, KEY, problem, zoo.OBS, planner.init(problem))
+    plan = planner.plan(state)
+    assert plan.shape == (3, 2)
+    assert (plan >= zoo.TASK.low - 1e-6).all()
+    assert (plan <= zoo.TASK.high + 1e-6).all()
+    assert differ(plan, planner.plan(planner.init(problem)))
+    np.testing.assert_array_equal(info.finite, 1.0)
 
 
 @every_planner

@@ -38,6 +38,24 @@ def test_rollouts_start_where_they_are_and_follow_the_plan(name):
     same(rollout.actions, np.broadcast_to(zoo.PLAN, (particles, zoo.HORIZON, 2)))
 
 
+@pytest.mark.parametrize("model", zoo.BELIEFS)
+def test_every_belief_goes_through_every_propagator(model):
+    """One program for all propagators, three steps of each."""
+    propagators = [make() for make in zoo.PROPAGATORS.values()]
+    plan = zoo.PLAN[:3]
+
+    @eqx.filter_jit
+    def all_of(model):
+        return [each(KEY, model, OpenLoop(plan), zoo.OBS, 3) for each in propagators]
+
+    for name, rollout in zip(zoo.PROPAGATORS, all_of(zoo.MODELS[model]()), strict=True):
+        particles = 1 if name == "Expectation" else zoo.PARTICLES
+        assert rollout.obs.shape == (particles, 4, 3), name
+        assert np.isfinite(rollout.obs).all(), name
+        assert (rollout.obs[:, 1:] != rollout.obs[:, :-1]).any(), name
+        same(rollout.actions, np.broadcast_to(plan, (particles, 3, 2)))
+
+
 @every_propagator
 def test_a_policy_sees_its_own_particle(name):
     gain = jnp.array([[0.3, -0.1, 0.2], [-0.2, 0.05, 0.4]])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from handful.data.scaling import Standardiser
+from handful.data.scaling import Standardiser, scale_of
 
 RNG = np.random.default_rng(5)
 # Columns of different kinds: usual, large offset with little spread, small numbers, skewed.
@@ -38,6 +38,17 @@ def test_a_constant_column_is_never_divided_by_its_spread(offset, rows):
     np.testing.assert_allclose(scale(jnp.array([offset, 1.0]))[0], 0, atol=1e-6 * max(1, abs(offset)))
     # A step of 0.5 away from the constant stays one of 0.5. Float32 at the offset knows it to 0.02 at worst.
     np.testing.assert_allclose(scale(jnp.array([offset + 0.5, 1.0]))[0], 0.5, atol=1e-6 * max(1, abs(offset)))
+
+
+@pytest.mark.parametrize("start", [0.0, 40.0, 5e4])
+def test_the_steps_of_a_clock_are_constant_however_late_it_is(start):
+    clock = np.float32(start + 0.05 * np.arange(300))
+    steps, size = np.diff(clock)[:, None], np.abs(clock).max(keepdims=True)
+    assert steps.std() > 0  # what rounding leaves
+    assert scale_of(jnp.asarray(steps.std(0)), jnp.asarray(size))[0] == 1
+    scale = Standardiser.fit(jnp.asarray(steps), jnp.arange(299) < 250, jnp.asarray(size))
+    assert scale.std[0] == 1
+    assert scale_of(jnp.array([2e-4]), jnp.array([100.0]))[0] == np.float32(2e-4)  # more than rounding
 
 
 def test_no_rows_at_all_is_the_identity():

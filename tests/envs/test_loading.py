@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from handful.agents.task_physics import physics_of
 from handful.envs.base import AbstractEnv
 from handful.envs.gymnasium_adapter import GymnasiumEnv
 from handful.envs.loading import load
@@ -85,8 +86,7 @@ def own(tmp_path):
 @pytest.mark.parametrize("name", TASKS)
 def test_every_built_in_task_loads_and_is_described(name):
     env = load(name)
-    assert isinstance(env, AbstractEnv)
-    assert type(env).__name__ == TASKS[name].path.partition(":")[2]
+    assert isinstance(env, AbstractEnv | GymnasiumEnv)
     assert TASKS[name].summary
     assert "\n" not in TASKS[name].summary + TASKS[name].known
 
@@ -136,6 +136,25 @@ def test_what_stands_beside_is_picked_up(own):
     assert bool(env.task.terminated(after))
     assert not bool(env.task.terminated(obs))
     assert not any("learned" in note for note in env.notes)
+
+
+PHYSICS = """
+from handful import Acceleration, Parameter, PhysicsLearner
+physics = PhysicsLearner(Acceleration(lambda obs, action, p: p["gain"] * action), [Parameter("gain", 0.7, low=0.0)])
+"""
+
+
+def test_physics_beside_a_gymnasium_environment_is_picked_up(own):
+    beside = PHYSICS + "def reward(obs, action, next_obs): return next_obs[0]\ndef terminated(obs): return obs[1] > 3\n"
+    env = load(f"{own(OWN + beside)}:Slide")
+    assert physics_of(env).parameters.names == ("gain",)
+    np.testing.assert_allclose(physics_of(env, wrong=1.3).parameters.guess, 1.3 * physics_of(env).parameters.guess)
+
+
+def test_physics_does_not_foretell_what_is_learned(own):
+    env = load(f"{own(OWN + PHYSICS)}:Slide")
+    with pytest.raises(InputError, match="physics cannot foretell reward and terminated; write what is missing"):
+        physics_of(env)
 
 
 def test_a_file_may_import_its_neighbour_and_leaves_the_path_alone(own):

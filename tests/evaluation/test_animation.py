@@ -73,3 +73,15 @@ class Undrawable(PointMass):
 def test_a_drawing_that_fails_is_told():
     with pytest.raises(InputError, match="RuntimeError: no ink"):
         animate(Undrawable(), way(3))
+
+
+class Unseen(PointMass):
+    """Has no picture of itself, as an environment need not."""
+
+    def draw(self, obs):
+        return None
+
+
+def test_an_environment_that_does_not_draw_itself_is_told():
+    with pytest.raises(InputError, match="does not draw itself"):
+        animate(Unseen(), way(3))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from handful.evaluation.forecasts import LEVELS, bands, coverage, happened, realised
+from handful.evaluation.forecasts import QUANTILES, bands, coverage, happened, realised
 
 RNG_SEED = 3
 
@@ -35,17 +35,18 @@ def test_happened_begins_at_the_start_and_ends_with_the_last_next_obs():
 @pytest.mark.parametrize("particles", [1, 5, 20, 37])
 def test_bands_are_the_quantiles_that_a_next_draw_keeps_to(particles):
     fan = np.random.default_rng(RNG_SEED).normal(2.0, 3.0, (2, particles, 4, 3))
-    expected = np.quantile(fan, LEVELS, axis=1, method="weibull")
+    expected = np.quantile(fan, QUANTILES, axis=1, method="weibull")
     np.testing.assert_allclose(bands(fan), expected, rtol=1e-12)
 
 
-def test_bands_leave_out_particles_that_are_not_finite():
+@pytest.mark.parametrize("lost", [np.nan, np.inf, -np.inf])
+def test_bands_leave_out_particles_that_are_not_finite(lost):
     fan = np.random.default_rng(RNG_SEED).normal(2.0, 3.0, (2, 9, 4, 3))
-    fan[1, [2, 5], 3, 0] = np.nan
-    fan[0, :, 2, 1] = np.nan
+    fan[1, [2, 5], 3, 0] = lost
+    fan[0, :, 2, 1] = lost
     result = bands(fan)
     kept = np.delete(fan[1, :, 3, 0], [2, 5])
-    np.testing.assert_allclose(result[:, 1, 3, 0], np.quantile(kept, LEVELS, method="weibull"), rtol=1e-12)
+    np.testing.assert_allclose(result[:, 1, 3, 0], np.quantile(kept, QUANTILES, method="weibull"), rtol=1e-12)
     assert np.isnan(result[:, 0, 2, 1]).all()
     assert np.isfinite(np.delete(result.reshape(5, -1), np.ravel_multi_index((0, 2, 1), (2, 4, 3)), axis=1)).all()
 
@@ -59,17 +60,20 @@ def drawn_trial(rng, particles, steps=40, horizon=7):
 
 
 def test_coverage_counts_one_by_one():
-    trial = drawn_trial(np.random.default_rng(RNG_SEED), particles=9)
-    trial["fan_obs"][1, :, 4, 2] = np.nan  # holds nothing
+    trial = drawn_trial(np.random.default_rng(RNG_SEED), particles=20)
+    trial["fan_obs"][1, :, 4, 2] = np.nan
+    trial["fan_obs"][3, 2, :, 0] = np.inf  # one particle is enough for a miss
     held = total = 0
     for which, start in enumerate(trial["fan_starts"]):
         for ahead in range(1, trial["fan_obs"].shape[2]):
             for entry in range(3):
                 particles = trial["fan_obs"][which, :, ahead, entry]
-                low, high = np.quantile(particles, [0.05, 0.95], method="weibull")
-                held += bool(low <= trial["next_obs"][start + ahead - 1, entry] <= high)
+                low, high = np.quantile(np.nan_to_num(particles), [0.05, 0.95], method="weibull")
+                held += np.isfinite(particles).all() and bool(
+                    low <= trial["next_obs"][start + ahead - 1, entry] <= high
+                )
                 total += 1
-    assert coverage(trial) == pytest.approx(held / total, rel=1e-12)
+    assert coverage(trial) == pytest.approx(held / total, rel=1e-6)
 
 
 def test_coverage_of_a_right_forecast_is_ninety_percent():
@@ -77,3 +81,22 @@ def test_coverage_of_a_right_forecast_is_ninety_percent():
     shares = [coverage(drawn_trial(rng, particles=20)) for _ in range(200)]  # 21 000 independent cases
     # 5 standard errors: a right formula fails once in 1.7 million seeds
     assert np.mean(shares) == pytest.approx(0.9, abs=5 * np.sqrt(0.9 * 0.1 / 21_000))
+
+
+def test_coverage_of_an_angle_does_not_depend_on_where_the_sensor_jumps():
+    """A turning angle with forecasts around it, once as it goes on and once wound, both of them, to half a turn."""
+    rng = np.random.default_rng(RNG_SEED)
+    trial = drawn_trial(rng, particles=20)
+    going_on = 0.8 * np.arange(41)[:, None] + 0.3 * rng.normal(size=(41, 3))
+    starts, horizon = trial["fan_starts"], trial["fan_obs"].shape[2] - 1
+    around = np.stack([going_on[start : start + horizon + 1] for start in starts])[:, None]
+    fan = around + 0.5 + 0.2 * rng.normal(size=trial["fan_obs"].shape)
+    fan[:, :, 0] = around[:, :, 0]
+    wind = lambda x: np.mod(x + np.pi, 2 * np.pi) - np.pi  # noqa: E731
+    shares = []
+    for seen in (lambda x: x, wind):
+        wound = {"obs": seen(going_on[:-1]), "next_obs": seen(going_on[1:]), "fan_starts": starts, "fan_obs": seen(fan)}
+        shares.append(coverage(wound, (0, 1, 2)))
+    assert shares[1] == pytest.approx(shares[0], abs=1e-9)
+    jumping = coverage(wound)
+    assert jumping > shares[0] + 0.03  # or no jump would count anyway

@@ -9,11 +9,17 @@ import numpy as np
 import pytest
 
 from fitting import CHANGE, FIT, KEY, MEMBERS, NOISE, PUSH, TASK, TRAIN, learner, member, recorded
+from handful.data.dataset import Dataset
 from handful.errors import InputError
 from handful.models.ensemble import NetworkWorld
-from handful.models.ensemble_learner import EnsembleLearner, Minibatches, Rate, _nll
+from handful.models.ensemble_learner import EnsembleLearner, Minibatches, Noise, Rate
+from handful.models.member_training import nll
 from handful.models.networks import GaussianNet
 from probes import counted
+
+
+def own_rows(one, key, data):
+    return one._training_rows(key, data.mask() & ~one._held(data.trial, data.mask()))
 
 
 def test_each_member_trains_on_its_own_rows_throughout_a_fit():
@@ -41,7 +47,7 @@ def test_each_member_trains_on_its_own_rows_throughout_a_fit():
     for index in range(MEMBERS):
         assert 2 <= (~trained & ~held)[index].sum() <= 8
     assert len({tuple(row) for row in trained}) == MEMBERS
-    rows, counts = one._training_rows(jax.random.split(TRAIN, 3)[0], data)
+    rows, counts = own_rows(one, jax.random.split(TRAIN, 3)[0], data)
     for index in range(MEMBERS):
         assert counts[index] == (~held)[index].sum()  # N of N
         np.testing.assert_array_equal(np.unique(rows[index, : counts[index]]), np.flatnonzero(trained[index]))
@@ -50,16 +56,27 @@ def test_each_member_trains_on_its_own_rows_throughout_a_fit():
 def test_without_a_bootstrap_members_train_on_all_their_rows():
     data = recorded([4, 3, 3, 2, 3], 18)
     one = learner(minibatches={"bootstrap": False})
-    rows, counts = one._training_rows(KEY, data)
+    rows, counts = own_rows(one, KEY, data)
     for index in range(MEMBERS):
         held = (np.asarray(data.trial) >= 1) & (np.asarray(data.trial) % MEMBERS == index)
         own = np.flatnonzero(~held[:15])
         np.testing.assert_array_equal(np.sort(rows[index, : counts[index]]), own)
     every = learner(minibatches={"bootstrap": False, "held_out": False})
-    rows, counts = every._training_rows(KEY, data)
+    rows, counts = own_rows(every, KEY, data)
     np.testing.assert_array_equal(counts, 15)
     np.testing.assert_array_equal(rows[:, :15], np.tile(np.arange(15), (3, 1)))
-    assert not learner(members=1)._held(data).any(), "a single member has no other to learn what it holds out"
+    held = learner(members=1)._held(data.trial, data.mask())
+    assert not held.any(), "a single member has no other to learn what it holds out"
+
+
+@pytest.mark.parametrize(("numbers", "held"), [([1], [0, 0, 0]), ([3, 6], [0, 4, 0]), ([2, 5, 9], [0, 4, 4])])
+def test_trials_are_counted_and_not_their_numbers(numbers, held):
+    """A log may number its trials as it likes: the first trains every member, and none is left without rows."""
+    data = Dataset.empty(TASK, 16)
+    rows = jax.tree.map(lambda leaf: leaf[:4], recorded([4], 16).transitions)
+    for number in numbers:
+        data = data.add(rows, trial=number)
+    assert learner()._held(data.trial, data.mask()).sum(1).tolist() == held
 
 
 @pytest.mark.parametrize("learn_bounds", [True, False])
@@ -69,7 +86,7 @@ def test_loss_and_its_gradient_against_numpy(learn_bounds):
     net = GaussianNet.init(KEY, (3, 8, 2), (-1.5, 0.8))
     net = dataclasses.replace(net, biases=tuple(jnp.asarray(rng.normal(size=b.shape), jnp.float32) for b in net.biases))
     decay, power = np.array([0.03, 0.07]), 0.35
-    one = learner(decay=jnp.array(decay, jnp.float32), rate=Rate(tempering=power), learn_bounds=learn_bounds)
+    one = learner(decay=jnp.array(decay, jnp.float32), rate=Rate(tempering=power), noise=Noise(learned=learn_bounds))
     x, y = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
     batch = tuple(jnp.asarray(value, jnp.float32) for value in (x, y))
     value, gradient = eqx.filter_value_and_grad(one._loss)(net, batch)
@@ -222,7 +239,7 @@ def test_validation_is_the_likelihood_of_the_held_out_trials_by_the_weights_retu
 def test_bounds_move_only_where_they_are_learned():
     data = recorded([30, 14], 64)
     for learn_bounds in (True, False):
-        one = learner(learn_bounds=learn_bounds, log_var_bounds=(-6.0, 0.25))
+        one = learner(noise=Noise(-6.0, 0.25, learn_bounds))
         state, _ = FIT(one, KEY, one.init(KEY, TASK), data)
         net = state.members.net
         assert np.array_equal(net.log_var_upper, np.full((3, 2), 0.25, np.float32)) != learn_bounds
@@ -257,4 +274,4 @@ def test_nll_is_twice_the_negative_log_likelihood_less_its_constant():
     x, y = (jnp.asarray(rng.normal(size=(6, size)), jnp.float32) for size in (3, 2))
     mean, var = jax.vmap(net)(x)
     density = scipy.stats.norm.logpdf(y, mean, np.sqrt(var))
-    np.testing.assert_allclose(_nll(net, (x, y)), -2 * density.mean() - np.log(2 * np.pi), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(nll(net, (x, y)), -2 * density.mean() - np.log(2 * np.pi), rtol=1e-5, atol=1e-6)

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fitting import FIT, KEY, MEMBERS, TASK, TRAIN, finite, learner, member, recorded
+from fitting import FIT, KEY, TASK, TRAIN, finite, learner, member, recorded
 from handful.data.dataset import Dataset
-from handful.models.ensemble_learner import Rate, _Progress
+from handful.models.ensemble_learner import Rate
+from handful.models.member_training import Progress
 from probes import same
 
 
@@ -42,7 +43,7 @@ def start():
 
 def test_each_member_keeps_its_own_best_weights(start):
     """Members peak in blocks 2, 4 and 1; scales and weights go together."""
-    progress = _Progress.start(start, MEMBERS)
+    progress = Progress.start(start.members, start.optimiser)
     for mark, held in enumerate([[5, 9, 1], [2, 8, 3], [3, 7, 4], [4, 6, 5]], start=1):
         progress = judged(progress, start, float(mark), np.array(held, float))
     assert marks(progress.best) == [2, 4, 1]
@@ -54,7 +55,7 @@ def test_each_member_keeps_its_own_best_weights(start):
 
 
 def test_a_stale_member_stops_alone(start):
-    progress = _Progress.start(start, MEMBERS)
+    progress = Progress.start(start.members, start.optimiser)
     for mark, held in enumerate([[1, 9, 5], [2, 8, 4], [3, 7, 6], [0, 6, 7]], start=1):
         progress = judged(progress, start, float(mark), np.array(held, float), patience=2)
     assert progress.frozen.tolist() == [True, False, True]
@@ -63,7 +64,7 @@ def test_a_stale_member_stops_alone(start):
 
 
 def test_a_member_without_held_out_trials_keeps_its_latest_weights(start):
-    progress = _Progress.start(start, MEMBERS)
+    progress = Progress.start(start.members, start.optimiser)
     for mark, held in enumerate([[1, 1, np.nan], [2, 2, np.nan], [3, 3, np.nan]], start=1):
         progress = judged(progress, start, float(mark), np.array(held), has_held=(True, False, False), patience=2)
     assert marks(progress.best) == [1, 3, 3]
@@ -72,7 +73,7 @@ def test_a_member_without_held_out_trials_keeps_its_latest_weights(start):
 
 
 def test_a_diverged_member_falls_back_and_sits_out(start):
-    progress = judged(_Progress.start(start, MEMBERS), start, 1.0, np.array([3.0, 3.0, 3.0]))
+    progress = judged(Progress.start(start.members, start.optimiser), start, 1.0, np.array([3.0, 3.0, 3.0]))
     progress = judged(progress, start, 2.0, np.array([2.0, np.nan, 2.0]))
     progress = judged(progress, start, 3.0, np.array([1.0, 1.0, 1.0]), loss=(1.0, 1.0, np.inf))
     assert progress.diverged.tolist() == [False, True, True]
@@ -96,17 +97,25 @@ def test_a_diverged_member_falls_back_and_sits_out(start):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("field", ["obs", "action", "next_obs"])
-def test_a_row_that_is_not_finite_leaves_the_last_good_model(field, value):
-    """The whole of it: weights and the scales they were fitted with."""
-    one, data = learner(), recorded([30, 14], 64)
-    good, report = FIT(one, KEY, one.init(KEY, TASK), data)
-    assert not report.diverged.any()
-    broken = getattr(data.transitions, field).at[3, 0].set(value)
+def test_rows_that_are_not_finite_are_left_out(field, value):
+    """A last trial of which no row is finite changes nothing that is learned."""
+    one, clean, data = learner(), recorded([30, 14], 64), recorded([30, 14, 5], 64)
+    broken = getattr(data.transitions, field).at[44:49, 0].set(value)
     data = dataclasses.replace(data, transitions=dataclasses.replace(data.transitions, **{field: broken}))
-    state, report = FIT(one, TRAIN, good, data)
-    assert report.diverged.all()
+    batches = {"least": 20, "most": 20}
+    one, start = learner(minibatches=batches), one.init(KEY, TASK)
+    state, report = FIT(one, TRAIN, start, data)
+    assert not report.diverged.any()
+    same(state, FIT(one, TRAIN, start, clean)[0])
+
+
+def test_nothing_but_rows_that_are_not_finite_leaves_the_last_good_model():
+    one, data = learner(), recorded([30, 14], 64)
+    good, _ = FIT(one, KEY, one.init(KEY, TASK), data)
+    none = dataclasses.replace(data.transitions, next_obs=jnp.full_like(data.transitions.next_obs, jnp.nan))
+    state, report = FIT(one, TRAIN, good, dataclasses.replace(data, transitions=none))
     same(state, good)
-    assert finite(state)
+    assert report.steps == 0
 
 
 @pytest.mark.parametrize("trials", [[44], [30, 14]], ids=["nothing held out", "member 1 holds out trial 1"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,3 +74,14 @@ def test_initial_weights():
     assert not any(np.any(b) for b in net.biases)
     np.testing.assert_array_equal(net.log_var_upper, 0.25)
     np.testing.assert_array_equal(net.log_var_lower, -7.0)
+
+
+def test_constant_noise_does_not_depend_on_the_input_and_leaves_the_mean_alone():
+    kinds = [GaussianNet.init(jax.random.key(4), (3, 7, 2), (-6.0, 0.5), constant_noise=each) for each in (True, False)]
+    bias = jnp.array([0.3, -0.2, -1.1, 0.4])
+    constant, varying = (eqx.tree_at(lambda net: net.biases[-1], net, bias) for net in kinds)
+    for x in (jnp.array([0.2, -0.4, 1.7]), jnp.array([-2.0, 0.1, 0.6])):
+        (mean, var), (other, _) = constant(x), varying(x)
+        np.testing.assert_array_equal(mean, other)
+        expected = np.exp(-6.0) + 1 / (np.exp(-0.5) + np.exp([1.1, -0.4]))
+        np.testing.assert_allclose(var, expected, rtol=1e-5)

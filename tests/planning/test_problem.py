@@ -8,6 +8,7 @@ import pytest
 
 from handful.models.known import KnownDynamics
 from handful.planning.problem import Problem
+from handful.policies.simple import OpenLoop
 from handful.propagation.risk import CVaR, Mean, MeanStd
 from handful.propagation.trajectory_sampling import TSInf
 from probes import linear_ensemble, signatures, task_of
@@ -102,5 +103,5 @@ def test_risk_sees_returns_of_particles_not_steps():
     for risk in (MeanStd(-3.0), CVaR(0.5), Mean()):
         problem = Problem(task, model, TSInf(2), risk)
         np.testing.assert_allclose(EVALUATE(problem, obs, plan[None]), [1.0], atol=1e-5)
-    shown = problem.rollout(KEY, obs, plan).obs[:, 1:, 1]
+    shown = problem.propagator(KEY, problem.model, OpenLoop(plan), obs, plan.shape[0]).obs[:, 1:, 1]
     np.testing.assert_allclose(shown, [[1, -1, 1, -1], [-1, 1, -1, 1]], atol=1e-5)

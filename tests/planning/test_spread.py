@@ -20,13 +20,13 @@ from handful.cli.assemble import AgentOptions, agent_of
 from handful.envs.point_mass import PointMass
 from handful.planning.mpc import forecast_of
 from handful.planning.problem import Problem
-from handful.planning.spread import all_devices
+from handful.devices import all_devices
 from handful.training.learn import Silent
 from handful.training.loop import Loop
 from handful.training.system import Simulated
 
 env = PointMass()
-agent = agent_of(AgentOptions(members=2, particles=4, horizon=6, candidates=12, iterations=2, fit_steps=60), env.task)
+agent = agent_of(AgentOptions(members=2, particles=4, horizon=6, candidates=12, iterations=2, fit_steps=60), env)
 model = agent.model(agent.init(jax.random.key(3), env.task))
 plans = jax.random.normal(jax.random.key(4), (12, 6, 2))
 obs = jnp.array([0.3, -0.7, 0.2, 0.1])

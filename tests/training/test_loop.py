@@ -36,9 +36,9 @@ class Killed(BaseException):
 class Counting(MPCAgent):
     """Says when it is fitted; its Python runs once a compile."""
 
-    def fit(self, key, state, data):
+    def fit(self, key, task, state, data):
         TRACES["fit"] += 1
-        return super().fit(key, state, data)
+        return super().fit(key, task, state, data)
 
 
 TRACES = {"fit": 0, "advance": 0}

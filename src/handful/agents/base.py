@@ -24,7 +24,7 @@ class AbstractAgent(eqx.Module):
         """The policy of trial 0, when nothing is known."""
 
     @abstractmethod
-    def fit(self, key: PRNGKeyArray, state: Any, data: Dataset) -> tuple[Any, FitReport]:
+    def fit(self, key: PRNGKeyArray, task: Task, state: Any, data: Dataset) -> tuple[Any, FitReport]:
         """Learn from all data so far."""
 
     @abstractmethod

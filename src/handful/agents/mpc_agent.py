@@ -3,19 +3,17 @@
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
 from handful.agents.base import AbstractAgent
+from handful.agents.explorer import explorer
 from handful.data.dataset import Dataset
 from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
 from handful.planning.base import AbstractPlanner
 from handful.planning.mpc import MPC
-from handful.planning.noise import coloured
 from handful.planning.problem import Problem
 from handful.policies.base import AbstractPolicy
-from handful.policies.simple import OpenLoop, UniformPolicy
 from handful.propagation.base import AbstractPropagator
 from handful.propagation.risk import AbstractRisk, Mean
 from handful.task import Task
@@ -39,13 +37,9 @@ class MPCAgent(AbstractAgent):
         return self.learner.init(key, task)
 
     def explorer(self, key: PRNGKeyArray, task: Task) -> AbstractPolicy:
-        if self.first_colour is None:
-            return UniformPolicy.of(task)
-        noise = coloured(key, (1, task.horizon, task.action_size), jnp.asarray(self.first_colour))[0]
-        middle, half_range = (task.high + task.low) / 2, (task.high - task.low) / 2
-        return OpenLoop(jnp.clip(middle + 0.5 * half_range * noise, task.low, task.high))
+        return explorer(key, task, self.first_colour)
 
-    def fit(self, key: PRNGKeyArray, state: Any, data: Dataset) -> tuple[Any, FitReport]:
+    def fit(self, key: PRNGKeyArray, task: Task, state: Any, data: Dataset) -> tuple[Any, FitReport]:
         return self.learner.fit(key, state, data)
 
     def model(self, state: Any) -> AbstractDynamics:

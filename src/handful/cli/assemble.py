@@ -5,13 +5,16 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from handful.agents.mpc_agent import MPCAgent
+    from handful.agents.base import AbstractAgent
+    from handful.models.base import AbstractLearner
+    from handful.models.ensemble_learner import EnsembleLearner
     from handful.planning.base import AbstractPlanner
     from handful.propagation.base import AbstractPropagator
     from handful.task import Task
 
-Agent = Literal["pets"]
-Planner = Literal["cem", "icem", "mppi", "shooting"]
+Agent = Literal["pets", "mpc", "pilco"]
+Model = Literal["ensemble", "gp", "linear", "physics", "physics+ensemble"]
+Planner = Literal["cem", "icem", "mppi", "shooting", "gradient", "ilqr"]
 Propagation = Literal["ts-inf", "ts1", "expectation", "ds", "mm"]
 
 
@@ -20,7 +23,9 @@ class AgentOptions:
     """Which agent, and how it plans. What is None is the agent's own choice."""
 
     agent: Agent = "pets"
-    """what learns"""
+    """pets and mpc plan through what they learn; pilco improves a policy inside it"""
+    model: Model | None = None
+    """the belief: ensemble if left out, gp for pilco; physics needs equations, which the built-in tasks have"""
     paper: bool = False
     """PETS exactly as published: large nets, slow on a CPU"""
     planner: Planner | None = None
@@ -39,68 +44,149 @@ class AgentOptions:
     """nets in the ensemble"""
     risk: float | None = None
     """return counts as mean + RISK * std over particles"""
+    recalibrate: float | None = None
+    """every std of the belief is stretched by this factor, as `handful fit` finds it"""
     fit_steps: int | None = None
     """gradient steps that a fit takes at most"""
+    guess_error: float | None = None
+    """guessed parameters of physics are multiplied and divided by this in turn; the built-in guesses are the truth"""
 
 
-def agent_of(options: AgentOptions, task: "Task") -> "MPCAgent":
-    """The agent. Raises `InputError` where sizes do not fit each other or the task."""
+def agent_of(options: AgentOptions, env: Any) -> "AbstractAgent":
+    """The agent for an environment. Raises `InputError` where sizes do not fit each other or the task."""
     from handful.agents.mpc_agent import MPCAgent
-    from handful.agents.pets import FIRST_COLOUR, pets_learner, pets_paper_learner
-    from handful.errors import InputError
-    from handful.planning.spread import all_devices
+    from handful.agents.pets import FIRST_COLOUR
+    from handful.agents.policy_search import PolicySearchAgent
+    from handful.devices import all_devices
     from handful.propagation.risk import Mean, MeanStd
 
+    _check(options)
+    learner, task = learner_of(options, env), env.task
+    risk = Mean() if options.risk is None else MeanStd(options.risk)
+    colour = None if options.paper else FIRST_COLOUR
+    if options.agent == "pilco":
+        return PolicySearchAgent(learner, _propagator(options), _ascent(options, task), risk, 50, colour)
+    planner = _planner(options, task)
+    return MPCAgent(learner, planner, _propagator(options), risk, colour, all_devices())
+
+
+def model_of(options: AgentOptions) -> Model:
+    """Which belief the options mean."""
+    return options.model or ("gp" if options.agent == "pilco" else "ensemble")
+
+
+def learner_of(options: AgentOptions, env: Any) -> "AbstractLearner":
+    """The learner for the belief that the options name."""
+    from handful.agents.task_physics import physics_of
+    from handful.models.gp.learner import GPLearner
+    from handful.models.linear import LinearLearner
+    from handful.models.recalibrated import RecalibratedLearner
+    from handful.models.residual import ResidualLearner
+
+    physics = lambda: physics_of(env, wrong=1.0 if options.guess_error is None else options.guess_error)  # noqa: E731
+    learner = {
+        "ensemble": lambda: _ensemble(options),
+        "gp": GPLearner,
+        "linear": LinearLearner,
+        "physics": physics,
+        "physics+ensemble": lambda: ResidualLearner(physics(), _ensemble(options)),
+    }[model_of(options)]()
+    return learner if options.recalibrate is None else RecalibratedLearner(learner, options.recalibrate)
+
+
+def _ensemble(options: AgentOptions) -> "EnsembleLearner":
+    from handful.agents.pets import pets_learner, pets_paper_learner
+    from handful.devices import all_devices
+
+    make = pets_paper_learner if options.paper else pets_learner
+    learner = make() if options.members is None else make(members=options.members)
+    if options.paper:  # small nets fit as fast alone, and compile in half the time
+        learner = dataclasses.replace(learner, mesh=all_devices())
+    if options.fit_steps is None:
+        return learner
+    batches = learner.minibatches
+    least = min(int(batches.least), options.fit_steps)
+    return dataclasses.replace(learner, minibatches=dataclasses.replace(batches, least=least, most=options.fit_steps))
+
+
+def _check(options: AgentOptions) -> None:
+    """Options that are wrong by themselves, or say nothing to what they are given with."""
+    from handful.errors import InputError
+
+    model = model_of(options)
     if options.fit_steps is not None and options.fit_steps < 1:
         raise InputError(f"--fit-steps must be at least 1, got {options.fit_steps}")
     if options.risk is not None and not math.isfinite(options.risk):
         raise InputError(f"--risk must be finite, got {options.risk}")
-    make = pets_paper_learner if options.paper else pets_learner
-    learner = make() if options.members is None else make(members=options.members)
-    if options.fit_steps is not None:
-        batches = learner.minibatches
-        least = min(int(batches.least), options.fit_steps)
-        batches = dataclasses.replace(batches, least=least, most=options.fit_steps)
-        learner = dataclasses.replace(learner, minibatches=batches)
-    risk = Mean() if options.risk is None else MeanStd(options.risk)
-    colour = None if options.paper else FIRST_COLOUR
-    return MPCAgent(
-        learner, _planner(options, task), _propagator(options, learner.members), risk, colour, all_devices()
-    )
+    if options.paper and named(options) != "pets":
+        raise InputError(f"--paper is PETS as published; leave --agent and --model out, got {options.agent} on {model}")
+    if options.recalibrate is not None and not 0 < options.recalibrate < math.inf:
+        raise InputError(f"--recalibrate must be finite and above zero, got {options.recalibrate}")
+    if options.guess_error is not None and "physics" not in model:
+        raise InputError(f"--guess-error is of physics; leave it out with --model {model}")
+    if options.guess_error is not None and not 0 < options.guess_error < math.inf:
+        raise InputError(f"--guess-error must be finite and above zero, got {options.guess_error}")
+    without = [name for name in ("members", "fit_steps") if getattr(options, name) is not None]
+    if "ensemble" not in model and without:
+        raise InputError(f"--{without[0].replace('_', '-')} is of ensembles; leave it out with --model {model}")
+    without = [name for name in ("planner", "candidates", "iterations") if getattr(options, name) is not None]
+    if options.agent == "pilco" and without:
+        raise InputError(f"--{without[0]} is of planners; pilco improves a policy instead")
+
+
+def named(options: AgentOptions) -> Agent:
+    """The agent's name for the record: PETS with another belief is no longer PETS."""
+    return "mpc" if options.agent == "pets" and model_of(options) != "ensemble" else options.agent
+
+
+def _ascent(options: AgentOptions, task: "Task") -> Any:
+    from handful.agents.policy_search import Ascent
+
+    return Ascent(horizon=_horizon(options, min(75, task.horizon), task))
+
+
+def _horizon(options: AgentOptions, usual: int, task: "Task") -> int:
+    from handful.errors import InputError
+
+    horizon = usual if options.horizon is None else options.horizon
+    if not 1 <= horizon <= task.horizon:
+        wanted = "at least 1" if horizon < 1 else f"at most a trial's {task.horizon} steps"
+        raise InputError(f"--horizon must be {wanted}, got {horizon}")
+    return horizon
 
 
 def _planner(options: AgentOptions, task: "Task") -> "AbstractPlanner":
     from handful.agents.pets import pets_planner
     from handful.errors import InputError
     from handful.planning.cem import CEM
+    from handful.planning.gradient import GradientPlanner
     from handful.planning.icem import ICEM
+    from handful.planning.ilqr import ILQR
     from handful.planning.mppi import MPPI
     from handful.planning.shooting import RandomShooting
 
-    kinds = {"cem": CEM, "icem": ICEM, "mppi": MPPI, "shooting": RandomShooting}
+    kinds = {
+        "cem": CEM, "icem": ICEM, "mppi": MPPI, "shooting": RandomShooting, "gradient": GradientPlanner, "ilqr": ILQR,
+    }  # fmt: skip
     kind = kinds[options.planner or ("cem" if options.paper else "icem")]
-    sizes: dict[str, Any] = {name: getattr(options, name) for name in ("horizon", "candidates", "iterations")}
-    sizes = {"horizon": min(25 if options.paper else 20, task.horizon)} | {
-        k: v for k, v in sizes.items() if v is not None
-    }
+    sizes: dict[str, Any] = {"horizon": _horizon(options, min(25 if options.paper else 20, task.horizon), task)}
+    sizes |= {k: v for k in ("candidates", "iterations") if (v := getattr(options, k)) is not None}
+    if options.candidates is not None and kind in {ILQR, GradientPlanner}:
+        raise InputError(f"--candidates is of planners that sample; leave it out with --planner {options.planner}")
     if options.candidates is not None and kind in {CEM, ICEM}:
         sizes["elites"] = max(1, options.candidates // 10)
     least = 3 if kind is ICEM else 1  # one fresh plan, one elite kept, the mean
-    for name, floor in (("horizon", 1), ("candidates", least), ("iterations", 1)):
+    for name, floor in (("candidates", least), ("iterations", 1)):
         if sizes.get(name, floor) < floor:
             raise InputError(f"--{name} must be at least {floor}, got {sizes[name]}")
     if kind is ICEM and "elites" in sizes:
         sizes["keep"] = min(ICEM.keep, sizes["elites"])
     if options.planner is None and kind is ICEM:
-        planner = dataclasses.replace(pets_planner(), **sizes)
-    else:
-        planner = kind(**sizes)
-    if planner.horizon > task.horizon:
-        raise InputError(f"--horizon must be at most a trial's {task.horizon} steps, got {planner.horizon}")
-    return planner
+        return dataclasses.replace(pets_planner(), **sizes)
+    return kind(**sizes)
 
 
-def _propagator(options: AgentOptions, members: int) -> "AbstractPropagator":
+def _propagator(options: AgentOptions) -> "AbstractPropagator":
     from handful.errors import InputError
     from handful.propagation.moments import DistributionSampling, Expectation, MomentMatching
     from handful.propagation.trajectory_sampling import TS1, TSInf
@@ -111,12 +197,16 @@ def _propagator(options: AgentOptions, members: int) -> "AbstractPropagator":
                 f"--propagation expectation follows one particle; leave --particles out, got {options.particles}"
             )
         return Expectation()
-    kind = {"ts1": TS1, "ds": DistributionSampling, "mm": MomentMatching}.get(options.propagation or "", TSInf)
-    usual = 20 if options.paper else members
+    kinds = {"ts-inf": TSInf, "ts1": TS1, "ds": DistributionSampling, "mm": MomentMatching}
+    kind = kinds[options.propagation or ("mm" if options.agent == "pilco" else "ts-inf")]
+    members = _ensemble(options).members if "ensemble" in model_of(options) else 1
+    usual = 20 if options.paper or kind is MomentMatching else max(members, 5)
     particles = -(-usual // members) * members if options.particles is None else options.particles
     if particles < 1 or (kind in {TSInf, TS1} and particles % members):
         raise InputError(
             f"--particles must be a multiple of the {members} members, so that each candidate meets each member "
             f"equally often; got {particles}"
+            if members > 1
+            else f"--particles must be at least 1, got {particles}"
         )
     return kind(particles)

@@ -1,20 +1,29 @@
-"""`handful bench fit`: gradient steps a second."""
+"""`handful bench fit`: how fast a model learns."""
 
 import dataclasses
 import statistics
 from pathlib import Path
+from typing import Any, Literal
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Time gradient steps of a probabilistic ensemble on random data: 6 inputs, 4 outputs."""
+    """Time gradient steps of a probabilistic ensemble on random data, or fit, prediction and growth of a GP."""
 
+    model: Literal["ensemble", "gp"] = "ensemble"
+    """what is fitted; the options from transitions to width are of ensembles"""
+    points: int = 500
+    """rows of a GP"""
+    inputs: int = 5
+    """inputs of a GP"""
+    outputs: int = 4
+    """outputs of a GP"""
     transitions: int = 2000
     """rows of data"""
     batch: int = 256
     """rows of a gradient step"""
-    steps: int = 500
-    """gradient steps of a fit"""
+    steps: int | None = None
+    """gradient steps of a fit: 500, for a GP 100"""
     members: int = 5
     """nets in the ensemble"""
     layers: int = 4
@@ -35,11 +44,32 @@ def run(options: Options) -> None:
     clock = runtime.CompileClock()
     bench.check_counts(options)
 
+    steps = options.steps or (100 if options.model == "gp" else 500)
+    rate = bench.MatrixRate()
+    rate.read()
+    if options.model == "gp":
+        from handful.cli import bench_gp
+
+        sizes = {"points": options.points, "inputs": options.inputs, "outputs": options.outputs, "steps": steps}
+        seconds = bench_gp.measure(**sizes, repeats=options.repeats)
+        # each step factors a matrix, inverts it, and fills it: about n^3 operations an output
+        gflops = steps * options.outputs * options.points**3 / seconds["fit_seconds"] / 1e9
+        result = {"model": "gp", **sizes, "repeats": options.repeats, "seconds": seconds["fit_seconds"], **seconds}
+    else:
+        result, gflops = _ensemble(options, steps)
+    rate.read()
+    bench.present({**result, **bench.facts(gflops, rate, clock.seconds)}, options.json)
+
+
+def _ensemble(options: Options, steps: int) -> tuple[dict[str, Any], float]:
+    """Settings and steps a second; and the GFLOP/s of their matrix products."""
     import equinox as eqx
     import jax
     import jax.numpy as jnp
 
+    from handful.cli import bench
     from handful.data.dataset import Dataset
+    from handful.devices import all_devices
     from handful.envs.cartpole import CartPoleSwingUp
     from handful.models.ensemble_learner import EnsembleLearner, Minibatches
     from handful.types import Transition
@@ -49,7 +79,8 @@ def run(options: Options) -> None:
         hidden=(options.width,) * options.layers,
         decay=jnp.full(options.layers + 1, 1e-4),
         members=options.members,
-        minibatches=Minibatches(size=options.batch, least=options.steps, most=options.steps),
+        mesh=all_devices(),
+        minibatches=Minibatches(size=options.batch, least=steps, most=steps),
     )
     keys = jax.random.split(jax.random.key(0), 3)
     count = options.transitions
@@ -62,21 +93,11 @@ def run(options: Options) -> None:
     fit = eqx.filter_jit(lambda learner, state, data: learner.fit(jax.random.key(2), state, data))
 
     jax.block_until_ready(fit(learner, state, data))
-    compile_s = clock.seconds
-    rate = bench.MatrixRate()
-    rate.read()
     seconds = bench.seconds_of(lambda: fit(learner, state, data), options.repeats)
-    rate.read()
-
-    per_second = options.steps / statistics.median(seconds)
+    per_second = steps / statistics.median(seconds)
     weights = bench.multiplications(state.members.features.input_size, 2 * task.obs_size, options.layers, options.width)
-    gflops = 6 * weights * options.batch * options.members * per_second / 1e9
-    settings = {name: value for name, value in vars(options).items() if name != "json"}
-    bench.present(
-        {
-            **settings,
-            "steps_per_second": per_second,
-            **bench.facts(gflops, rate, compile_s),
-        },
-        options.json,
+    names = ("transitions", "batch", "members", "layers", "width", "repeats")
+    settings = {"model": "ensemble", **{name: getattr(options, name) for name in names}, "steps": steps}
+    return {**settings, "steps_per_second": per_second}, (
+        6 * weights * options.batch * options.members * per_second / 1e9
     )

@@ -70,12 +70,12 @@ def _controller(options: Options) -> tuple[Any, int, int]:
     import jax
     import jax.numpy as jnp
 
+    from handful.devices import all_devices
     from handful.envs.cartpole import CartPoleSwingUp
     from handful.models.ensemble_learner import EnsembleLearner
     from handful.planning.cem import CEM
     from handful.planning.mpc import MPC
     from handful.planning.problem import Problem
-    from handful.planning.spread import all_devices
     from handful.propagation.trajectory_sampling import TSInf
 
     env = CartPoleSwingUp()

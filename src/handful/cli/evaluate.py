@@ -27,15 +27,14 @@ def run(options: Options) -> None:
     runtime.start()
     import numpy as np
 
-    from handful.cli.train import built, check_seed
+    from handful.cli.train import built, check_seed, opened
     from handful.errors import InputError
-    from handful.training.run import RunFolder
     from handful.training.session import Session
 
     if options.episodes < 1:
         raise InputError(f"--episodes must be at least 1, got {options.episodes}")
     check_seed(options.seed)
-    folder = RunFolder.open(options.run)
+    folder = opened(options.run)
     config = folder.config()
     session = Session(folder, *built(config), config)
     if session.done < 2:

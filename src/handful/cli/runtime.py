@@ -23,6 +23,13 @@ def start() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
+def use_float64() -> None:
+    """Compute in double precision from here on; before the first array is made."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+
 _COMPILING = {
     "/jax/core/compile/jaxpr_to_mlir_module_duration",
     "/jax/core/compile/backend_compile_duration",

@@ -16,14 +16,16 @@ def run(options: Options) -> None:
     runtime.start()
     from handful.envs.loading import load
     from handful.envs.registry import TASKS
+    from handful.errors import InputError
 
     for name, entry in TASKS.items():
-        task = load(name).task
+        try:
+            task = load(name).task
+            sizes = f"{task.obs_size} observations, {task.action_size} actions, "
+            sizes += f"{task.horizon} steps of {task.dt:g} s a trial"
+        except InputError as error:
+            sizes = str(error)
         sys.stdout.write(
-            f"{name}\n"
-            f"    {entry.summary}\n"
-            f"    {task.obs_size} observations, {task.action_size} actions, "
-            f"{task.horizon} steps of {task.dt:g} s a trial\n"
-            f"    returns: {entry.known}; solved from {entry.solved:g}\n"
+            f"{name}\n    {entry.summary}\n    {sizes}\n    returns: {entry.known}; solved from {entry.solved:g}\n"
         )
     sys.stdout.write("\nYour own: gymnasium:ID, or path/to/file.py:NAME (an AbstractEnv or a gymnasium.Env).\n")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from handful.cli.assemble import AgentOptions, agent_of
+from handful.cli.assemble import AgentOptions, agent_of, named
 
 if TYPE_CHECKING:
     from handful.cli.runtime import CompileClock
@@ -30,6 +30,8 @@ class Options(AgentOptions):
     """all randomness comes from it"""
     refit_every: int | None = None
     """steps between fits within a trial; left out, once a trial"""
+    float64: bool = False
+    """double precision throughout: slower; a Gaussian process may then trust data with hardly any noise"""
     out: Path | None = None
     """the run folder (runs/TASK-TIME if left out)"""
     resume: Path | None = None
@@ -117,13 +119,17 @@ def _opened(options: Options) -> tuple["RunFolder", dict[str, Any]]:
 
 
 def _created(options: Options) -> tuple["RunFolder", dict[str, Any]]:
+    import equinox as eqx
+    import jax
+
     from handful.training.run import RunFolder
     from handful.version import __version__
 
     trials = 8 if options.trials is None else options.trials
     plain = {name: getattr(options, name) for name in RECORDED}
-    config = {"handful": __version__, **plain, "trials": trials}
-    built(config)  # bad input is refused before a folder is made
+    config = {"handful": __version__, **plain, "agent": named(options), "trials": trials}
+    system, agent = built(config)  # bad input is refused before a folder is made
+    eqx.filter_eval_shape(agent.init, jax.random.key(0), system.task)
     if options.out is not None:
         return RunFolder.create(options.out, config), config
     stamp = dt.datetime.now(tz=dt.UTC).astimezone().strftime("%Y%m%d-%H%M%S")
@@ -133,7 +139,6 @@ def _created(options: Options) -> tuple["RunFolder", dict[str, Any]]:
 
 def _resumed(options: Options, path: Path) -> tuple["RunFolder", dict[str, Any]]:
     from handful.errors import InputError
-    from handful.training.run import RunFolder
     from handful.version import __version__
 
     usual = Options()
@@ -141,7 +146,7 @@ def _resumed(options: Options, path: Path) -> tuple["RunFolder", dict[str, Any]]
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"a run goes on with its own options, only --trials can be raised; leave out {names}")
-    folder = RunFolder.open(path)
+    folder = opened(path)
     config = folder.config()
     if config.get("handful") != __version__:
         raise InputError(
@@ -151,6 +156,17 @@ def _resumed(options: Options, path: Path) -> tuple["RunFolder", dict[str, Any]]
     if options.trials is not None:
         config["trials"] = options.trials
     return folder, config
+
+
+def opened(path: Path) -> "RunFolder":
+    """A run folder. Raises `InputError` where it is none, or one of a model alone."""
+    from handful.errors import InputError
+    from handful.evaluation.model_folder import ModelFolder
+    from handful.training.run import RunFolder
+
+    if ModelFolder.is_one(path):
+        raise InputError(f"{path} holds a model that `handful fit` made and no run; name one that `handful train` made")
+    return RunFolder.open(path)
 
 
 def _unused(path: Path) -> Path:
@@ -179,6 +195,7 @@ def check_seed(seed: int) -> None:
 
 def built(config: dict[str, Any]) -> tuple[Any, Any]:
     """The system and the agent that a configuration describes. Raises `InputError` where it is none."""
+    from handful.cli import runtime
     from handful.envs.loading import load
     from handful.errors import InputError
     from handful.training.system import system_for
@@ -189,9 +206,11 @@ def built(config: dict[str, Any]) -> tuple[Any, Any]:
             raise InputError(
                 f"the configuration of the run has no usable {name!r}: restore its config.json, or start a new run"
             )
+    if config["float64"]:
+        runtime.use_float64()
     system = system_for(load(config["task"]))
     names = [field.name for field in dataclasses.fields(AgentOptions)]
-    return system, agent_of(AgentOptions(**{name: config[name] for name in names}), system.task)
+    return system, agent_of(AgentOptions(**{name: config[name] for name in names}), system.env)
 
 
 def _is(value: Any, kind: Any) -> bool:

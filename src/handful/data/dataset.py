@@ -14,8 +14,12 @@ from handful.types import Transition
 class Dataset(eqx.Module):
     """All that has been seen of the system: `count` transitions in arrays of `capacity` rows, and the trial of each.
 
-    >>> data = Dataset.empty(task, capacity=1000)
-    >>> data = data.add(transitions, trial=0)
+    >>> from handful import PointMass, Transition
+    >>> obs, action, no = jnp.ones((3, 4)), jnp.ones((3, 2)), jnp.zeros(3, bool)
+    >>> data = Dataset.empty(PointMass().task, capacity=1000)
+    >>> data = data.add(Transition(obs, action, jnp.ones(3), obs + 0.1, no, no), trial=0)
+    >>> int(data.count)
+    3
     """
 
     transitions: Transition  # rows at and after `count` are zero

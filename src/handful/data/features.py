@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from handful.data.angles import shorter_way
 from handful.errors import InputError
 from handful.task import Task
 
@@ -55,10 +56,7 @@ class Features(eqx.Module):
         return jnp.concatenate(pieces)
 
     def target(self, obs: Float[Array, "o"], next_obs: Float[Array, "o"]) -> Float[Array, "o"]:
-        delta = next_obs - obs
-        if self.angles:
-            turned = jnp.mod(delta + jnp.pi, 2 * jnp.pi) - jnp.pi
-            delta = jnp.where(self._flags(self.angles), turned, delta)
+        delta = shorter_way(next_obs - obs, self.angles)
         return jnp.where(self._flags(self.memoryless), next_obs, delta)
 
     def next_obs(self, obs: Float[Array, "o"], target: Float[Array, "o"]) -> Float[Array, "o"]:

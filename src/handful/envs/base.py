@@ -30,6 +30,6 @@ class AbstractEnv(eqx.Module):
     def step(self, key: PRNGKeyArray, state: Any, action: Float[Array, "a"]) -> tuple[Any, Step]:
         """Advance by `task.dt`."""
 
-    @abstractmethod
-    def draw(self, obs: Float[np.ndarray, "o"]) -> Frame:
-        """A picture of the system as it stands at `obs`."""
+    def draw(self, obs: Float[np.ndarray, "o"]) -> Frame | None:
+        """A picture of the system as it stands at `obs`; None where it cannot be drawn."""
+        return None

@@ -1,7 +1,6 @@
 """PETS's cart-pole swing-up: a cart on a soft-ended rail swings a hanging pole up and holds it there."""
 
 from functools import partial
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from handful.envs import drawing
 from handful.envs.base import AbstractEnv, Frame
 from handful.fields import real
+from handful.integrator import runge_kutta
 from handful.task import Task
 from handful.types import Step
 
@@ -158,9 +158,7 @@ class CartPoleSwingUp(AbstractEnv):
     ) -> tuple[Float[Array, "4"], Step]:
         force = self.mechanism.gear * jnp.clip(action, self.task.low, self.task.high)[0]
         derivative = partial(self.mechanism.derivative, force=force)
-        obs = state
-        for _ in range(SUBSTEPS):
-            obs = runge_kutta(derivative, obs, self.task.dt / SUBSTEPS)
+        obs = runge_kutta(derivative, state, self.task.dt, SUBSTEPS)
         return obs, Step(obs, self.task.reward(state, action, obs), self.task.terminated(obs))
 
     def draw(self, obs: Float[np.ndarray, "4"]) -> Frame:
@@ -182,15 +180,6 @@ class CartPoleSwingUp(AbstractEnv):
                 drawing.Disc(tip, 0.045, drawing.INK),
             ],
         )
-
-
-def runge_kutta(derivative: Any, state: Float[Array, "s"], step: float) -> Float[Array, "s"]:
-    """One step of the classical fourth-order method for an autonomous system."""
-    k1 = derivative(state)
-    k2 = derivative(state + step / 2 * k1)
-    k3 = derivative(state + step / 2 * k2)
-    k4 = derivative(state + step * k3)
-    return state + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
 
 
 def _smooth_step(depth: Float[Array, ""]) -> Float[Array, ""]:

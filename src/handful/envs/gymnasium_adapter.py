@@ -56,17 +56,20 @@ class GymnasiumEnv:
         self,
         env: gymnasium.Env,
         *,
-        reward: Any = None,  # these four may come from a user's file, so nothing is taken for granted
+        reward: Any = None,  # these may come from a user's file, so nothing is taken for granted
         terminated: Any = None,
         names: Any = None,  # strings
         angles: Any = (),  # indices
+        memoryless: tuple[int, ...] = (),  # entries that a model foretells as they are, and never sees
+        physics: Any = None,  # equations for a belief, which are nothing to the environment itself
     ) -> None:
-        self.env = env
-        self.task = task_of(env, reward=reward, terminated=terminated, names=names, angles=angles)
+        self.env, self.physics = env, physics
+        given = {"reward": reward, "terminated": terminated, "names": names, "angles": angles}
+        self.task = task_of(env, **given, memoryless=memoryless)
         self.notes = (*notes_of(env, self.task), *((SCREENLESS,) if _is_screenless(env) else ()))
         self._draws = env.render_mode == "rgb_array" and not _is_screenless(env)
         self._actions = action_space(env)
-        self._size = self.task.obs_size - len(self.task.memoryless)  # of the environment's own observation
+        self._size = self.task.obs_size - len(self._learned)  # of the environment's own observation
         self._time = 0  # [steps] since the reset
         probe(self.task, self.reset(seed=0))
 
@@ -150,6 +153,12 @@ class GymnasiumEnv:
         if not math.isfinite(reward):
             raise InputError(f"the environment's reward must be finite, got {reward} {self._where}")
         return reward
+
+    @property
+    def _learned(self) -> tuple[bool, ...]:
+        """One for each entry that the observation has grown by."""
+        told = (self.task.reward, LearnedReward), (self.task.terminated, LearnedTermination)
+        return tuple(True for function, kind in told if isinstance(function, kind))
 
     def _augmented(self, obs: Float[np.ndarray, "own"], reward: float, *, terminated: bool) -> Float[np.ndarray, "o"]:
         learned = [reward] if isinstance(self.task.reward, LearnedReward) else []

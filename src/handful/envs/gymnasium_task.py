@@ -62,7 +62,15 @@ class LearnedTermination(eqx.Module):
         return obs[self.index] > 0.5
 
 
-def task_of(env: gymnasium.Env, *, reward: Any, terminated: Any, names: Any, angles: Any) -> Task:
+def task_of(
+    env: gymnasium.Env,
+    *,
+    reward: Any,
+    terminated: Any,
+    names: Any,
+    angles: Any,
+    memoryless: tuple[int, ...] = (),
+) -> Task:
     """The task, whose observation ends in "reward" and "terminated" where these are to be learned.
 
     Raises `InputError` where spaces, names or angles cannot be used.
@@ -79,7 +87,7 @@ def task_of(env: gymnasium.Env, *, reward: Any, terminated: Any, names: Any, ang
         dt=_dt(env) or 1.0,
         horizon=_horizon(env) or DEFAULT_HORIZON,
         angles=_angles(angles, size),
-        memoryless=tuple(range(size, end)),
+        memoryless=(*memoryless, *range(size, end)),
     )
 
 

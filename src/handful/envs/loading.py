@@ -25,15 +25,15 @@ from handful.envs.gymnasium_task import one_line
 from handful.envs.registry import TASKS
 from handful.errors import InputError
 
-BESIDE = ("reward", "terminated", "names", "angles")  # what is picked up next to a gymnasium.Env
+BESIDE = ("reward", "terminated", "names", "angles", "physics")  # what is picked up next to a gymnasium.Env
 
 
 def load(name: str) -> AbstractEnv | GymnasiumEnv:
     """The environment that `name` stands for.
 
     In a file, NAME is an `AbstractEnv` instance or class, or a `gymnasium.Env` class or factory; beside the latter,
-    module-level `reward(obs, action, next_obs)`, `terminated(obs)`, `names` and `angles` are picked up. A user's file
-    is run, so load only what you trust.
+    module-level `reward(obs, action, next_obs)`, `terminated(obs)`, `names`, `angles` and `physics` are picked up. A
+    user's file is run, so load only what you trust.
 
     >>> load("point-mass").task.action_size
     2

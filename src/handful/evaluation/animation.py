@@ -27,7 +27,10 @@ def animate(env: AbstractEnv, visited: np.ndarray) -> bytes:
         frames = [env.draw(visited[index].astype(np.float32)) for index in shown]
     except Exception as error:  # a user's drawing may fail in any way, and must not take the report with it
         raise InputError(f"the environment's draw raised {type(error).__name__}: {error}") from error
-    return _gif(frames, _durations(shown, env.task.dt))
+    drawn = [frame for frame in frames if frame is not None]
+    if len(drawn) < len(frames):
+        raise InputError("the environment does not draw itself")
+    return _gif(drawn, _durations(shown, env.task.dt))
 
 
 def _shown(count: int, dt: float) -> list[int]:

@@ -9,8 +9,9 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
 from handful.evaluation import canvas
-from handful.evaluation.canvas import AIM, EXPECTED, HAPPENED, INK, PAPER, STEEL
-from handful.evaluation.forecasts import BAND, coverage, realised_in
+from handful.evaluation.canvas import AIM, DASHED, EXPECTED, HAPPENED, INK, PAPER, STEEL
+from handful.evaluation.forecasts import coverage, realised_in
+from handful.evaluation.metrics import WIDE
 from handful.evaluation.record import Record
 
 BASELINES = {"zero action": (STEEL, (0, (1, 1.2))), "random": ("#8c6bb1", (0, (4, 2)))}
@@ -25,7 +26,7 @@ def learning_curve(record: Record) -> Figure:
         ax.axhspan(np.nanmin(values), np.nanmax(values), color=colour, alpha=0.16, linewidth=0)
         ax.axhline(float(np.nanmean(values)), color=colour, linestyle=dashes, linewidth=1.4, label=name)
     if record.solved_return is not None:
-        ax.axhline(record.solved_return, color=AIM, linewidth=1.4, linestyle=(0, (6, 2)), label="counts as solved")
+        ax.axhline(record.solved_return, color=AIM, linewidth=1.4, linestyle=DASHED, label="counts as solved")
     _, planned = _column(record, "planned_return")
     if np.isfinite(planned).any():
         ax.plot(trials, planned, "o--", color=EXPECTED, markersize=5, markerfacecolor=PAPER, label="planned")
@@ -83,8 +84,8 @@ def coverage_by_trial(record: Record) -> Figure:
     """How often what happened lay inside the forecast's wide band."""
     figure, (ax,) = canvas.sheet("Held by the 90% band", [""], "trial", height=2.3)
     trials = list(record.forecast)
-    shares = [100 * coverage(arrays) for arrays in record.forecast.values()]
-    ax.axhline(100 * BAND, color=AIM, linestyle=(0, (6, 2)), linewidth=1.4, label="as often as it should")
+    shares = [100 * coverage(arrays, record.labels.angles) for arrays in record.forecast.values()]
+    ax.axhline(100 * WIDE, color=AIM, linestyle=DASHED, linewidth=1.4, label="as often as it should")
     ax.plot(trials, shares, "o-", color=HAPPENED, markersize=5.5, linewidth=2, label="how often it did [%]")
     for trial, share in zip(trials, shares, strict=True):
         text = ax.annotate(f"{share:.0f}", (trial, share), (0, 7), textcoords="offset points", ha="center", size=8.5)
@@ -105,8 +106,8 @@ def planning_time(record: Record) -> Figure:
     ax.plot(trials, p50, "o-", color=HAPPENED, markersize=5.5, linewidth=2, label="median [ms]")
     shown = [p50, p99]
     if record.task:
-        ax.axhline(1e3 * record.dt, color=AIM, linestyle=(0, (6, 2)), linewidth=1.4, label="real time")
-        shown.append(np.array([1e3 * record.dt]))
+        ax.axhline(1e3 * record.labels.dt, color=AIM, linestyle=DASHED, linewidth=1.4, label="real time")
+        shown.append(np.array([1e3 * record.labels.dt]))
     if not _log_if_wide(ax, np.concatenate(shown)):
         ax.set_ylim(0, canvas.limits(*shown, margin=0.15)[1])
     canvas.whole_trials(ax, trials)

@@ -16,6 +16,7 @@ STEEL = "#9aa4ad"
 HAPPENED = "#346da8"
 EXPECTED = "#e67e34"
 AIM = "#3f8f66"
+DASHED = (0, (6, 2))  # lines of what is aimed at
 
 WIDTH = 5.2  # [in] at 100 CSS pixels an inch
 PIXELS = 200  # an inch: two to a CSS pixel

@@ -106,7 +106,7 @@ def _interaction(record: Record, row: Row) -> str:
 
 
 def _seconds(record: Record, row: Row) -> str:
-    return f"{number(row.env_steps * record.dt)} s" if record.task else ""
+    return f"{number(row.env_steps * record.labels.dt)} s" if record.task else ""
 
 
 def _compiled(record: Record) -> str:

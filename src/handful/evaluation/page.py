@@ -5,6 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from matplotlib.figure import Figure
+
+from handful.evaluation import canvas
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -13,6 +17,10 @@ class Picture:
     file: str  # in the run folder
     data: bytes
     caption: str
+
+    @classmethod
+    def drawn(cls, name: str, figure: Figure, caption: str) -> "Picture":
+        return cls(f"figures/{name}.png", canvas.png(figure), caption)
 
     def html(self) -> str:
         kind = self.file.rsplit(".", 1)[-1]

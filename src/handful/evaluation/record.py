@@ -19,6 +19,23 @@ Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What the numbers of a trial stand for."""
+
+    names: tuple[str, ...]  # of the observation's entries
+    angles: tuple[int, ...] = ()  # those that are angles
+    step: float | None = None  # [s] a control step; None where that is not known and time counts steps
+
+    @property
+    def dt(self) -> float:
+        return 1.0 if self.step is None else self.step
+
+    @property
+    def time(self) -> str:
+        return f"time in the trial [{'steps' if self.step is None else 's'}]"
+
+
+@dataclass(frozen=True)
 class Record:
     """A run. Numbers that move come from the metrics, so that they are right also where `summary.json` is old."""
 
@@ -31,25 +48,15 @@ class Record:
     notes: list[str]  # what is missing, in sentences
 
     @property
-    def dt(self) -> float:
-        """Seconds a control step, or 1 where that is not known and time counts steps."""
-        return self.task.dt if self.task else 1.0
-
-    @property
-    def time_label(self) -> str:
-        return "time in the trial [s]" if self.task else "time in the trial [steps]"
+    def labels(self) -> Labels:
+        if self.task:
+            return Labels(self.task.names, self.task.angles, self.task.dt)
+        sizes = [arrays["obs"].shape[1] for arrays in self.trials.values()]
+        return Labels(tuple(f"obs {index}" for index in range(max(sizes, default=0))))
 
     @property
     def discount(self) -> float:
         return float(self.task.discount) if self.task else 1.0
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the observation's entries."""
-        if self.task:
-            return self.task.names
-        sizes = [arrays["obs"].shape[1] for arrays in self.trials.values()]
-        return tuple(f"obs {index}" for index in range(max(sizes, default=0)))
 
     @cached_property
     def best(self) -> Row:

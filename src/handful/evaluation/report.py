@@ -5,7 +5,7 @@ from collections.abc import Callable
 from matplotlib.figure import Figure
 
 from handful.errors import InputError
-from handful.evaluation import by_trial, canvas, facts, page, within_trial
+from handful.evaluation import by_trial, facts, page, within_trial
 from handful.evaluation.animation import animate
 from handful.evaluation.page import Picture, Section
 from handful.evaluation.record import Record, read
@@ -42,7 +42,7 @@ def write_report(folder: RunFolder) -> None:
 
 
 def _learned(record: Record) -> Section:
-    curve = _figure(
+    curve = Picture.drawn(
         "learning-curve",
         by_trial.learning_curve(record),
         "Blue is the return that each trial achieved, more is better. Orange is what the controller expected while it "
@@ -65,7 +65,7 @@ def _animation(record: Record) -> Picture:
         raise InputError("this environment cannot be drawn at the observations on record")
     best = record.best_of(record.trials)
     data = animate(record.env, within_trial.visited(record.trials[best]))
-    seconds = facts.number(len(record.trials[best]["reward"]) * record.dt)
+    seconds = facts.number(len(record.trials[best]["reward"]) * record.labels.dt)
     caption = f"The best trial, number {best}, at the speed at which it happened ({seconds} s), over and over."
     return Picture("videos/best-trial.gif", data, caption)
 
@@ -81,7 +81,7 @@ def _plans(record: Record) -> Section:
         "planned-last": "The last trial.",
     }
     trials = [min(record.planned), record.best_of(record.planned), max(record.planned)]
-    scatter = _figure(
+    scatter = Picture.drawn(
         "planned-by-trial",
         by_trial.planned_by_trial(record),
         "Each dot is a control step, each numbered circle the mean of a trial. On the dashed line the expectation came "
@@ -138,26 +138,28 @@ def _model(record: Record) -> Section:
             "How often the blue line of the pictures above lay inside the wide band, over all entries and all steps "
             "ahead. Below 90% the model is too sure of itself, above it too careful."
         )
-        pictures.append(_figure("coverage", by_trial.coverage_by_trial(record), text))
+        pictures.append(Picture.drawn("coverage", by_trial.coverage_by_trial(record), text))
     if any(row.model_nll is not None for row in record.rows):
         text = (
             "One step ahead, on each trial before the model saw it, in units of what changes in a step. Less is better "
             "in both: the first also judges whether the stated uncertainty was right, the second only the mean."
         )
-        pictures.append(_figure("model-scores", by_trial.model_scores(record), text))
+        pictures.append(Picture.drawn("model-scores", by_trial.model_scores(record), text))
     return Section("How good the model was", pictures=pictures)
 
 
 def _times(record: Record) -> Section:
-    wall = _figure(
+    wall = Picture.drawn(
         "wall-time", by_trial.wall_time(record), "Where the seconds went. The first trials also hold the compiling."
     )
     if all(row.plan_ms_p50 is None for row in record.rows):
         return Section("How long it took", pictures=[wall])
     text = "How long a control step took to plan and do, on this machine."
     if record.task:
-        text += f" Below the green line ({facts.number(1e3 * record.dt)} ms) it keeps up with the real system."
-    return Section("How long it took", pictures=[_figure("planning-time", by_trial.planning_time(record), text), wall])
+        text += f" Below the green line ({facts.number(1e3 * record.labels.dt)} ms) it keeps up with the real system."
+    return Section(
+        "How long it took", pictures=[Picture.drawn("planning-time", by_trial.planning_time(record), text), wall]
+    )
 
 
 def _metrics(record: Record) -> Section:
@@ -185,13 +187,9 @@ def _each(
     """A picture of each trial, by name and caption in the same order; a trial that comes twice is drawn once."""
     named = dict(zip(reversed(trials), reversed(captions.items()), strict=True))  # the first name of a trial wins
     shown = list(dict.fromkeys(trials))
-    return [_figure(named[trial][0], draw(record, trial, shown), named[trial][1]) for trial in shown]
+    return [Picture.drawn(named[trial][0], draw(record, trial, shown), named[trial][1]) for trial in shown]
 
 
 def _cut(record: Record) -> str:
-    left_out = len(record.names) - OBS_SHOWN
-    return f" Of {len(record.names)} entries the first {OBS_SHOWN} are shown." if left_out > 0 else ""
-
-
-def _figure(name: str, figure: Figure, caption: str) -> Picture:
-    return Picture(f"figures/{name}.png", canvas.png(figure), caption)
+    left_out = len(record.labels.names) - OBS_SHOWN
+    return f" Of {len(record.labels.names)} entries the first {OBS_SHOWN} are shown." if left_out > 0 else ""

@@ -1,14 +1,18 @@
 """The belief: how the system moves, and how far that is known."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from handful.data.dataset import Dataset
 from handful.task import Task
 from handful.types import Prediction
+
+Belief = TypeVar("Belief", bound=eqx.Module)
 
 
 class AbstractDynamics(eqx.Module):
@@ -25,7 +29,7 @@ class AbstractDynamics(eqx.Module):
 
     @abstractmethod
     def predict(self, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Prediction:
-        """Mean and split variance of the next observation."""
+        """Mean and split variance of the next observation. Angles go on past a half turn: a belief never wraps them."""
 
     @abstractmethod
     def worlds(self, key: PRNGKeyArray, count: int) -> "AbstractDynamics":
@@ -39,11 +43,18 @@ class AbstractDynamics(eqx.Module):
         """One step: in a world with process noise only, in a belief with all of its doubt."""
 
 
+def copies(model: Belief, count: int) -> Belief:
+    """`count` of the same on a leading axis: what a belief without doubt answers when asked for worlds."""
+    return jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)) if eqx.is_array(leaf) else leaf, model
+    )
+
+
 class FitReport(eqx.Module):
-    """What a fit has to say of itself, per member where there are members."""
+    """What a fit has to say of itself: for each member of an ensemble, each output of a GP, or for the whole."""
 
     loss: Float[Array, "m"]  # on the training data, at the end
-    validation_nll: Float[Array, "m"]  # on each member's held-out trials; NaN where it has none yet
+    validation_nll: Float[Array, "m"]  # on held-out trials; NaN where it has none yet
     steps: Int[Array, ""]  # gradient steps taken
     diverged: Bool[Array, "m"]  # a non-finite loss was met and the last good weights were kept
 

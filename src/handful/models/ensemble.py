@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from handful.data.features import Features
 from handful.data.scaling import Standardiser
-from handful.models.base import AbstractDynamics
+from handful.models.base import AbstractDynamics, copies
 from handful.models.networks import GaussianNet
 from handful.types import Prediction
 
@@ -34,7 +34,7 @@ class NetworkWorld(AbstractDynamics):
         return Prediction(self.features.next_obs(obs, mean), std**2, jnp.zeros_like(std))
 
     def worlds(self, key: PRNGKeyArray, count: int) -> "NetworkWorld":
-        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), self)
+        return copies(self, count)
 
     def sample(self, key: PRNGKeyArray, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "o"]:
         mean, std = self.target(obs, action)

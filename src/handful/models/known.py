@@ -1,14 +1,11 @@
 """Dynamics that are known: a function, believed without doubt."""
 
 from collections.abc import Callable
-from typing import Any
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from handful.models.base import AbstractDynamics
+from handful.models.base import AbstractDynamics, copies
 from handful.types import Prediction
 
 
@@ -29,10 +26,7 @@ class KnownDynamics(AbstractDynamics):
         return Prediction(self.function(obs, action), zero, zero)
 
     def worlds(self, key: PRNGKeyArray, count: int) -> "KnownDynamics":
-        def stack(leaf: Any) -> Any:
-            return jnp.broadcast_to(leaf, (count, *jnp.shape(leaf))) if eqx.is_array(leaf) else leaf
-
-        return jax.tree.map(stack, self)
+        return copies(self, count)
 
     def sample(self, key: PRNGKeyArray, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "o"]:
         return self.function(obs, action)

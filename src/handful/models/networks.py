@@ -29,9 +29,17 @@ class GaussianNet(eqx.Module):
     biases: tuple[Float[Array, "_"], ...]
     log_var_upper: Float[Array, "d"]
     log_var_lower: Float[Array, "d"]
+    constant_noise: bool = eqx.field(static=True, default=False)  # log-variances by the last bias alone
 
     @classmethod
-    def init(cls, key: PRNGKeyArray, sizes: tuple[int, ...], log_var_bounds: tuple[float, float]) -> "GaussianNet":
+    def init(
+        cls,
+        key: PRNGKeyArray,
+        sizes: tuple[int, ...],
+        log_var_bounds: tuple[float, float],
+        *,
+        constant_noise: bool = False,
+    ) -> "GaussianNet":
         """Truncated normal weights of std `1 / (2 sqrt(fan_in))`, biases zero. `sizes` runs from input to output."""
         *hidden, output = sizes
         shapes = list(zip(hidden, [*hidden[1:], 2 * output], strict=True))
@@ -43,7 +51,11 @@ class GaussianNet(eqx.Module):
         biases = tuple(jnp.zeros(shape[1]) for shape in shapes)
         lower, upper = log_var_bounds
         return cls(
-            weights, biases, jnp.full(output, upper, weights[0].dtype), jnp.full(output, lower, weights[0].dtype)
+            weights,
+            biases,
+            jnp.full(output, upper, weights[0].dtype),
+            jnp.full(output, lower, weights[0].dtype),
+            constant_noise,
         )
 
     def __call__(self, x: Float[Array, "i"]) -> tuple[Float[Array, "d"], Float[Array, "d"]]:
@@ -51,5 +63,7 @@ class GaussianNet(eqx.Module):
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             x = swish(x @ weight + bias)
         mean, log_var = jnp.split(x @ self.weights[-1] + self.biases[-1], 2)
+        if self.constant_noise:
+            log_var = self.biases[-1][mean.size :]
         precision = jnp.exp(-jnp.maximum(log_var, LEAST_LOG_VAR))
         return mean, jnp.exp(self.log_var_lower) + 1 / (jnp.exp(-self.log_var_upper) + precision)

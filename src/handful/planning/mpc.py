@@ -28,9 +28,9 @@ class MPCCarry(eqx.Module):
     forecast: Forecast
 
 
-def forecast_of(carry: MPCCarry) -> Forecast:
-    """What to record of a controller's carry."""
-    return carry.forecast
+def forecast_of(carry: Any) -> Forecast | None:
+    """What to record of a controller's carry: nothing where it does not plan."""
+    return carry.forecast if isinstance(carry, MPCCarry) else None
 
 
 class MPC(AbstractPolicy):

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from handful.models.base import AbstractDynamics
 from handful.planning.spread import spread
+from handful.policies.base import AbstractPolicy
 from handful.policies.simple import OpenLoop
 from handful.propagation.base import AbstractPropagator
 from handful.propagation.risk import AbstractRisk, Mean
@@ -27,15 +28,17 @@ class Problem(eqx.Module):
     risk: AbstractRisk = eqx.field(default_factory=Mean)
     mesh: Mesh | None = eqx.field(static=True, default=None)  # devices to spread candidates over
 
-    def rollout(self, key: PRNGKeyArray, obs: Float[Array, "o"], plan: Float[Array, "h a"]) -> Rollout:
-        return self.propagator(key, self.model, OpenLoop(plan), obs, plan.shape[0])
-
     def particle_returns(
         self, key: PRNGKeyArray, obs: Float[Array, "o"], plan: Float[Array, "h a"]
     ) -> Float[Array, "p"]:
         """What one plan returns in each particle; minus infinity where anything on the way is not finite."""
-        rollout = self.rollout(key, obs, plan)
-        return jax.vmap(self._return)(rollout.actions, rollout.obs)
+        return self._returns(self.propagator(key, self.model, OpenLoop(plan), obs, plan.shape[0]))
+
+    def worth(
+        self, key: PRNGKeyArray, obs: Float[Array, "o"], policy: AbstractPolicy, horizon: int
+    ) -> Float[Array, ""]:
+        """What a policy is worth over `horizon` steps; minus infinity where a particle is not finite."""
+        return self._weighed(self._returns(self.propagator(key, self.model, policy, obs, horizon)))
 
     def evaluate(self, key: PRNGKeyArray, obs: Float[Array, "o"], plans: Float[Array, "n h a"]) -> Float[Array, "n"]:
         """What each plan is worth. All meet the same worlds and the same noise.
@@ -43,6 +46,13 @@ class Problem(eqx.Module):
         A plan with a non-finite particle is worth minus infinity: less than any plan that is finite throughout.
         """
         return spread(self.mesh, _worths, (self, key, obs), plans)
+
+    def _returns(self, rollout: Rollout) -> Float[Array, "p"]:
+        return jax.vmap(self._return)(rollout.actions, rollout.obs)
+
+    def _weighed(self, returns: Float[Array, "p"]) -> Float[Array, ""]:
+        value = self.risk(returns)
+        return jnp.where(jnp.isfinite(returns).all() & jnp.isfinite(value), value, -jnp.inf)
 
     def _return(self, actions: Float[Array, "h a"], obs: Float[Array, "h+1 o"]) -> Float[Array, ""]:
         """The discounted sum of rewards up to and with the step that terminates."""
@@ -56,10 +66,4 @@ class Problem(eqx.Module):
 
 def _worths(shared: tuple[Problem, PRNGKeyArray, Float[Array, "o"]], plans: Float[Array, "n h a"]) -> Float[Array, "n"]:
     problem, key, obs = shared
-
-    def worth(plan: Float[Array, "h a"]) -> Float[Array, ""]:
-        returns = problem.particle_returns(key, obs, plan)
-        value = problem.risk(returns)
-        return jnp.where(jnp.isfinite(returns).all() & jnp.isfinite(value), value, -jnp.inf)
-
-    return jax.vmap(worth)(plans)
+    return jax.vmap(lambda plan: problem.worth(key, obs, OpenLoop(plan), plan.shape[0]))(plans)

@@ -5,20 +5,10 @@ from typing import Any
 
 import equinox as eqx
 import jax
-from jax.sharding import AxisType, Mesh, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
-AXIS = "candidates"
-
-
-def all_devices() -> Mesh | None:
-    """A mesh of all local devices of the default kind; None where there is only one.
-
-    A CPU counts as one device unless XLA is told otherwise before it starts, as the command line does: handing cores
-    whole shares of the candidates costs less than handing them pieces of each operation.
-    """
-    devices = jax.local_devices()
-    return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,)) if len(devices) > 1 else None
+from handful.devices import AXIS
 
 
 def spread(

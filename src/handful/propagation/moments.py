@@ -70,7 +70,7 @@ class MomentMatching(AbstractPropagator):
             noise: Float[Array, "2 p o"], obs: Float[Array, "p o"], action: Float[Array, "p a"]
         ) -> Float[Array, "p o"]:
             drawn = _drawn(noise[0], model, obs, action)
-            return drawn.mean(0) + drawn.std(0) * noise[1]
+            return drawn.mean(0) + root(drawn.var(0)) * noise[1]
 
         return roll(key, policy, obs, draw=draw, move=move, particles=self.particles, horizon=horizon)
 
@@ -79,4 +79,10 @@ def _drawn(
     noise: Float[Array, "p o"], model: AbstractDynamics, obs: Float[Array, "p o"], action: Float[Array, "p a"]
 ) -> Float[Array, "p o"]:
     prediction = jax.vmap(model.predict)(obs, action)
-    return prediction.mean + jnp.sqrt(prediction.aleatoric + prediction.epistemic) * noise
+    return prediction.mean + root(prediction.aleatoric + prediction.epistemic) * noise
+
+
+def root(variance: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """The std. Its derivative at zero, where the square root has none, is zero: plans are differentiated through it."""
+    none = variance == 0
+    return jnp.where(none, 0.0, jnp.sqrt(jnp.where(none, 1.0, variance)))

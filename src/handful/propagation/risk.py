@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from handful.fields import Real, real
+from handful.propagation.moments import root
 
 
 class AbstractRisk(eqx.Module):
@@ -29,7 +30,7 @@ class MeanStd(AbstractRisk):
     weight: Real = real(-1.0)
 
     def __call__(self, returns: Float[Array, "p"]) -> Float[Array, ""]:
-        return returns.mean() + self.weight * returns.std()
+        return returns.mean() + self.weight * root(returns.var())
 
 
 class CVaR(AbstractRisk):

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
+from handful.devices import placed_like
 from handful.errors import InputError
 from handful.training.files import write_whole
 
@@ -34,7 +35,7 @@ def load(path: Path, like: State) -> tuple[State, dict[str, Any]]:
             f"{path} holds a state of another structure than this run's configuration makes; it was written by another "
             "version or for another configuration: start a new run with --out"
         )
-    leaves = [jax.numpy.asarray(arrays[name]) for name, _ in named]
+    leaves = [placed_like(arrays[name], leaf) for name, leaf in named]
     return jax.tree.unflatten(jax.tree.structure(like), leaves), header
 
 

@@ -41,8 +41,11 @@ class Learned:
 def learn(env: AbstractEnv | Any, agent: AbstractAgent, *, trials: int, seed: int = 0) -> Learned:
     """One random trial, then `trials` controlled ones, each after a fit.
 
-    >>> learned = learn(CartPoleSwingUp(), pets(), trials=5)
-    >>> learned.returns
+    >>> from handful import CEM, LinearLearner, MPCAgent, PointMass, TSInf
+    >>> agent = MPCAgent(LinearLearner(), CEM(horizon=5, candidates=20, elites=4, iterations=1), TSInf(3))
+    >>> learned = learn(PointMass(), agent, trials=1, seed=3)
+    >>> len(learned.returns)
+    2
     """
     system = system_for(env)
     loop = Loop(system, agent, jax.random.key(seed), trials=trials, watch=forecast_of)

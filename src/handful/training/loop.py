@@ -116,7 +116,7 @@ class Loop:
         arrays = _arrays(whole, np.array(tally.step_ms))
         score = None
         if index > 0:
-            score = _score(key, model, whole)
+            score = _score(key, model, whole, angles=self.system.task.angles)
             arrays |= self._fan(key, model, whole)
         row = Row(
             trial=index,
@@ -140,7 +140,7 @@ class Loop:
     def _fit(self, key: PRNGKeyArray, index: int, state: LoopState, tally: "Tally", observer: Observer) -> LoopState:
         observer.fitting(index)
         began = time.perf_counter()
-        agent, report = jax.block_until_ready(_fit(key, self.agent, state.agent, state.data))
+        agent, report = jax.block_until_ready(_fit(key, self.agent, self.system.task, state.agent, state.data))
         seconds = time.perf_counter() - began
         tally.report, tally.fit_seconds = report, tally.fit_seconds + seconds
         observer.fitted(index, report, seconds)
@@ -205,8 +205,8 @@ def _arrays(whole: Piece, step_ms: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @eqx.filter_jit
-def _fit(key: PRNGKeyArray, agent: AbstractAgent, state: Any, data: Dataset) -> tuple[Any, FitReport]:
-    return agent.fit(key, state, data)
+def _fit(key: PRNGKeyArray, agent: AbstractAgent, task: Task, state: Any, data: Dataset) -> tuple[Any, FitReport]:
+    return agent.fit(key, task, state, data)
 
 
 @eqx.filter_jit
@@ -218,5 +218,5 @@ _fan = eqx.filter_jit(fan)
 
 
 @eqx.filter_jit
-def _score(key: PRNGKeyArray, model: AbstractDynamics, whole: Piece) -> OneStep:
-    return one_step(key, model, whole.transitions, whole.valid)
+def _score(key: PRNGKeyArray, model: AbstractDynamics, whole: Piece, *, angles: tuple[int, ...]) -> OneStep:
+    return one_step(key, model, whole.transitions, whole.valid, angles=angles)

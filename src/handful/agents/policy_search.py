@@ -1,0 +1,112 @@
+"""Learn a belief, improve a policy inside it by gradient, act with the policy: PILCO and its relatives."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from handful.agents.base import AbstractAgent
+from handful.agents.explorer import explorer
+from handful.data.dataset import Dataset
+from handful.fields import Real, Whole, real, whole
+from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
+from handful.planning.problem import Problem
+from handful.policies.base import AbstractPolicy
+from handful.policies.radial import RadialPolicy
+from handful.propagation.base import AbstractPropagator
+from handful.propagation.risk import AbstractRisk, Mean
+from handful.task import Task
+
+
+class Ascent(eqx.Module):
+    """How a policy is improved: Adam on its expected return in the belief, from starts like those that were met.
+
+    A gradient that is not finite is skipped; one that is long is cut to `clip`.
+    """
+
+    horizon: int = eqx.field(static=True, default=60)  # [steps] of an imagined trial
+    starts: int = eqx.field(static=True, default=4)  # imagined trials a gradient
+    steps: Whole = whole(300)  # gradients a fit
+    rate: Real = real(0.03)  # of Adam, falling to a tenth on the way
+    clip: Real = real(1.0)  # greatest norm of a gradient
+
+    def __call__(self, key: PRNGKeyArray, problem: Problem, policy: RadialPolicy, data: Dataset) -> RadialPolicy:
+        start_key, roll_key = jax.random.split(key)
+        learned = lambda p: (p.centres, p.weights, p.log_scales)  # noqa: E731
+        adam = optax.scale_by_adam()
+
+        def loss(weights: tuple, key: PRNGKeyArray, obs: Float[Array, "s o"]) -> Float[Array, ""]:
+            candidate = eqx.tree_at(learned, policy, weights)
+            worth = lambda k, o: problem.worth(k, o, candidate, self.horizon)  # noqa: E731
+            return -jax.vmap(worth)(jax.random.split(key, self.starts), obs).mean()
+
+        def step(index: Int[Array, ""], carry: tuple) -> tuple:
+            weights, optimiser = carry
+            obs = _starts(jax.random.fold_in(start_key, index), data, self.starts)
+            gradient = jax.grad(loss)(weights, jax.random.fold_in(roll_key, index), obs)
+            norm = optax.tree.norm(gradient)
+            shortened = jax.tree.map(lambda g: g * jnp.minimum(1.0, self.clip / jnp.maximum(norm, 1e-12)), gradient)
+            direction, remembered = adam.update(shortened, optimiser)
+            rate = self.rate * (1 - 0.9 * index / self.steps)
+            moved = jax.tree.map(lambda w, d: w - rate * d, weights, direction)
+            keep = lambda new, old: jnp.where(jnp.isfinite(norm), new, old)  # noqa: E731
+            return jax.tree.map(keep, (moved, remembered), carry)
+
+        weights, _ = jax.lax.fori_loop(0, self.steps, step, (learned(policy), adam.init(learned(policy))))
+        return eqx.tree_at(learned, policy, weights)
+
+
+class SearchState(eqx.Module):
+    """What goes on from one fit to the next."""
+
+    learner: Any
+    policy: RadialPolicy
+    fresh: Bool[Array, ""]  # no data have shaped the policy yet
+
+
+class PolicySearchAgent(AbstractAgent):
+    """Any learner x any propagator, and a radial policy improved by gradient through both.
+
+    Source: [Deisenroth11] algorithm 1. Deviates: Adam on sampled imagined trials; the reward is the task's own, met by
+    particles instead of integrated in closed form; policy and horizon as stated in `docs/gp.md`.
+    """
+
+    learner: AbstractLearner
+    propagator: AbstractPropagator
+    ascent: Ascent = eqx.field(default_factory=Ascent)
+    risk: AbstractRisk = eqx.field(default_factory=Mean)
+    size: int = eqx.field(static=True, default=50)  # basis functions of the policy
+    first_colour: float | None = None
+
+    def init(self, key: PRNGKeyArray, task: Task) -> SearchState:
+        learner_key, policy_key = jax.random.split(key)
+        nothing = jnp.zeros((1, task.obs_size))
+        policy = RadialPolicy.covering(policy_key, task, nothing, jnp.zeros(1, bool), self.size)
+        return SearchState(self.learner.init(learner_key, task), policy, jnp.ones((), bool))
+
+    def explorer(self, key: PRNGKeyArray, task: Task) -> AbstractPolicy:
+        return explorer(key, task, self.first_colour)
+
+    def fit(self, key: PRNGKeyArray, task: Task, state: SearchState, data: Dataset) -> tuple[SearchState, FitReport]:
+        learner_key, cover_key, search_key = jax.random.split(key, 3)
+        learner, report = self.learner.fit(learner_key, state.learner, data)
+        covering = RadialPolicy.covering(cover_key, task, data.transitions.obs, data.mask(), self.size)
+        policy = jax.tree.map(lambda new, old: jnp.where(state.fresh, new, old), covering, state.policy)
+        problem = Problem(task, self.learner.model(learner), self.propagator, self.risk)
+        return SearchState(learner, self.ascent(search_key, problem, policy, data), jnp.zeros((), bool)), report
+
+    def model(self, state: SearchState) -> AbstractDynamics:
+        return self.learner.model(state.learner)
+
+    def policy(self, task: Task, state: SearchState) -> RadialPolicy:
+        return state.policy
+
+
+def _starts(key: PRNGKeyArray, data: Dataset, count: int) -> Float[Array, "{count} o"]:
+    """Observations that trials began with, drawn with replacement."""
+    first = data.mask() & (data.trial != jnp.concatenate([jnp.full(1, -1), data.trial[:-1]]))
+    rows = jax.random.categorical(key, jnp.where(first, 0.0, -jnp.inf), shape=(count,))
+    return data.transitions.obs[rows]

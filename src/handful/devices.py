@@ -1,0 +1,32 @@
+"""The devices that share work: all local ones of the default kind."""
+
+from typing import TypeVar
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+Tree = TypeVar("Tree")
+
+AXIS = "devices"
+
+
+def all_devices() -> Mesh | None:
+    """A mesh of all local devices of the default kind; None where there is only one.
+
+    A CPU counts as one device unless XLA is told otherwise before it starts, as the command line does: handing cores
+    whole shares of the work costs less than handing them pieces of each operation.
+    """
+    devices = jax.local_devices()
+    return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,)) if len(devices) > 1 else None
+
+
+def everywhere(mesh: Mesh | None, tree: Tree) -> Tree:
+    """The same arrays on every device, as work that is shared leaves them: what starts so is compiled for once."""
+    return tree if mesh is None else jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def placed_like(value: jax.typing.ArrayLike, like: jax.Array) -> jax.Array:
+    """An array from outside on the devices that `like` is on, if it is on several."""
+    return (
+        jax.device_put(value, like.sharding) if isinstance(like.sharding, NamedSharding) else jax.numpy.asarray(value)
+    )

@@ -1,0 +1,58 @@
+"""PETS's cart-pole swing-up in MuJoCo, beside the one in JAX: the same task on the same mechanism."""
+
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo says nothing of its types.
+
+import mujoco
+import numpy as np
+from jaxtyping import Float
+
+from handful.envs.cartpole import CartPoleSwingUp
+from handful.envs.gymnasium_adapter import GymnasiumEnv
+from handful.envs.mujoco_system import MujocoSystem
+from handful.task import never
+
+XML = """
+<mujoco>
+  <option integrator="RK4" timestep="0.02"/>
+  <worldbody>
+    <light pos="0 -3 3" dir="0 1 -1"/>
+    <geom type="capsule" fromto="-2.5 0 0 2.5 0 0" size="0.02" rgba="0.4 0.4 0.4 1" contype="0" conaffinity="0"/>
+    <body>
+      <joint name="slider" type="slide" axis="1 0 0" damping="1" limited="true" range="-2.5 2.5"/>
+      <inertial pos="0 0 0" mass="10.47198" diaginertia="1 1 1"/>
+      <geom type="box" size="0.15 0.1 0.08" rgba="0.2 0.4 0.7 1" contype="0" conaffinity="0"/>
+      <body>
+        <joint name="hinge" type="hinge" axis="0 1 0" damping="1"/>
+        <inertial pos="0 0 -0.3" mass="5.01859" diaginertia="0.18875 0.18875 0.01"/>
+        <geom type="capsule" fromto="0 0 0 0 0 -0.6" size="0.04" rgba="0.8 0.4 0.1 1" contype="0" conaffinity="0"/>
+      </body>
+    </body>
+    <camera name="side" pos="0 -4 0.3" xyaxes="1 0 0 0 0 1"/>
+  </worldbody>
+  <actuator><motor joint="slider" gear="100" ctrllimited="true" ctrlrange="-3 3"/></actuator>
+</mujoco>
+"""
+
+
+class CartPoleMujoco(MujocoSystem):
+    """Positions, then velocities."""
+
+    def __init__(self) -> None:
+        model = mujoco.MjModel.from_xml_string(XML)
+        super().__init__(model, reward=CartPoleSwingUp().task.reward, substeps=2, steps=200, camera="side")
+
+    def start(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
+        return rng.normal(0.0, 0.1, 2), rng.normal(0.0, 0.1, 2)
+
+    def seen(self, data: mujoco.MjData, before: mujoco.MjData) -> Float[np.ndarray, "4"]:
+        return np.concatenate([data.qpos, data.qvel])
+
+
+def cartpole_swingup_mujoco() -> GymnasiumEnv:
+    """The task, ready to learn.
+
+    Source: [Chua18] `cartpole.xml`, with the masses and inertias that MuJoCo computes from its shapes. Deviates: no.
+    """
+    task = CartPoleSwingUp().task
+    return GymnasiumEnv(CartPoleMujoco(), reward=task.reward, terminated=never, names=task.names, angles=task.angles)

@@ -1,0 +1,68 @@
+"""PETS's half-cheetah: run forward. Its returns are not comparable with Gymnasium's HalfCheetah."""
+
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo says nothing of its types.
+
+import equinox as eqx
+import mujoco
+import numpy as np
+from jaxtyping import Array, Float
+
+from handful.envs.gymnasium_adapter import GymnasiumEnv
+from handful.envs.mujoco_system import MujocoSystem, installed
+from handful.fields import Real, real
+from handful.task import never
+
+JOINTS = ("back thigh", "back shin", "back foot", "front thigh", "front shin", "front foot")
+
+
+class RunReward(eqx.Module):
+    """`velocity - effort |action|^2`, with the velocity over the step."""
+
+    effort: Real = real(0.1)
+
+    def __call__(
+        self, obs: Float[Array, "18"], action: Float[Array, "6"], next_obs: Float[Array, "18"]
+    ) -> Float[Array, ""]:
+        return next_obs[0] - self.effort * action @ action
+
+
+class HalfCheetah(MujocoSystem):
+    """Forward velocity over the last step, then all positions but the place along the track, then all velocities."""
+
+    def __init__(self) -> None:
+        super().__init__(cheetah(), reward=RunReward(), substeps=5, steps=1000, camera="track")
+
+    def start(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "9"], Float[np.ndarray, "9"]]:
+        return rng.normal(0.0, 0.001, 9), rng.normal(0.0, 0.001, 9)
+
+    def seen(self, data: mujoco.MjData, before: mujoco.MjData) -> Float[np.ndarray, "18"]:
+        velocity = (data.qpos[0] - before.qpos[0]) / self.dt
+        return np.concatenate([[velocity], data.qpos[1:], data.qvel])
+
+
+def cheetah() -> mujoco.MjModel:
+    """Gymnasium's half-cheetah, its mass set by a call, since MuJoCo will no longer read it from the file."""
+    spec = mujoco.MjSpec.from_file(installed("half_cheetah.xml"))
+    mass, spec.compiler.settotalmass = spec.compiler.settotalmass, -1.0
+    model = spec.compile()
+    mujoco.mj_setTotalmass(model, mass)
+    mujoco.mj_setConst(model, mujoco.MjData(model))
+    return model
+
+
+def half_cheetah_pets() -> GymnasiumEnv:
+    """The task, ready to learn. Nets see the pitch as sine and cosine, and the velocity not at all: it is foretold.
+
+    Source: [Chua18] appendix, and its released environment. Deviates: no.
+    """
+    positions = ["height [m]", "pitch [rad]", *(f"{joint} [rad]" for joint in JOINTS)]
+    speeds = ["xdot [m/s]", "zdot [m/s]", "pitch rate [rad/s]", *(f"{joint} [rad/s]" for joint in JOINTS)]
+    return GymnasiumEnv(
+        HalfCheetah(),
+        reward=RunReward(),
+        terminated=never,
+        names=("velocity [m/s]", *positions, *speeds),
+        angles=(2,),
+        memoryless=(0,),
+    )

@@ -1,0 +1,86 @@
+"""A system that MuJoCo simulates, as a Gymnasium environment: a model, where it starts and what is seen of it."""
+
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo says nothing of its types.
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import gymnasium
+import mujoco
+import numpy as np
+from jaxtyping import Float
+
+from handful.task import Reward
+
+SIZE = (320, 480)  # [pixels] height and width of a picture
+
+
+class MujocoSystem(gymnasium.Env):
+    """`substeps` physics steps a control step, under torques that are held; paid by the reward that planners see.
+
+    A family member says where trials start and what is observed; the model may be anybody's.
+    """
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 -- Gymnasium declares it so
+    render_mode = "rgb_array"
+
+    def __init__(self, model: mujoco.MjModel, *, reward: Reward, substeps: int, steps: int, camera: Any = -1) -> None:
+        self.model, self.data, self._before = model, mujoco.MjData(model), mujoco.MjData(model)
+        self.substeps, self.max_episode_steps, self.camera = substeps, steps, camera
+        low, high = model.actuator_ctrlrange.T
+        self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float64)
+        size = self.seen(self.data, self.data).size
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)
+        self._paid: Any = eqx.filter_jit(reward)
+        self.mujoco_renderer: mujoco.Renderer | None = None
+
+    @property
+    def dt(self) -> float:
+        """The length of a control step [s]."""
+        return self.model.opt.timestep * self.substeps
+
+    def start(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "q"], Float[np.ndarray, "v"]]:
+        """Positions and velocities at the start of a trial."""
+        raise NotImplementedError
+
+    def seen(self, data: mujoco.MjData, before: mujoco.MjData) -> Float[np.ndarray, "o"]:
+        """The observation; `before` is as the last control step found it."""
+        raise NotImplementedError
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Float[np.ndarray, "o"], dict]:
+        super().reset(seed=seed)
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[:], self.data.qvel[:] = self.start(self.np_random)
+        mujoco.mj_forward(self.model, self.data)
+        self._obs = self.seen(self.data, self.data)
+        return self._obs, {}
+
+    def step(self, action: Float[np.ndarray, "a"]) -> tuple[Float[np.ndarray, "o"], float, bool, bool, dict]:
+        obs = self._obs
+        mujoco.mj_copyData(self._before, self.model, self.data)
+        self.data.ctrl[:] = action
+        mujoco.mj_step(self.model, self.data, nstep=self.substeps)
+        mujoco.mj_forward(self.model, self.data)  # places of bodies belong to the last positions
+        self._obs = self.seen(self.data, self._before)
+        reward = float(self._paid(obs, action, self._obs))
+        return self._obs, reward, False, False, {}
+
+    def render(self) -> np.ndarray:
+        self.mujoco_renderer = self.mujoco_renderer or mujoco.Renderer(self.model, *SIZE)
+        self.mujoco_renderer.update_scene(self.data, self.camera)
+        return self.mujoco_renderer.render()
+
+    def close(self) -> None:
+        if self.mujoco_renderer is not None:
+            self.mujoco_renderer.close()
+            self.mujoco_renderer = None
+
+
+def installed(name: str) -> str:
+    """The path of a model file that Gymnasium ships."""
+    spec = importlib.util.find_spec("gymnasium.envs.mujoco")
+    folder = Path(spec.origin).parent if spec and spec.origin else Path()
+    return str(folder / "assets" / name)

@@ -1,0 +1,69 @@
+"""PETS's pusher: an arm of seven joints pushes a cylinder across a table to a mark."""
+
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo says nothing of its types.
+
+import equinox as eqx
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from jaxtyping import Array, Float
+
+from handful.envs.gymnasium_adapter import GymnasiumEnv
+from handful.envs.mujoco_system import MujocoSystem, installed
+from handful.fields import Real, real
+from handful.task import never
+
+GOAL = (0.45, -0.05, -0.323)  # [m]
+OBJECT = (-0.25, 0.15)  # [m] its slides, along y and along x, at the start of a trial in the mean
+
+
+class PushReward(eqx.Module):
+    """`-1.25 |object - goal|_1 - 0.5 |object - tip|_1 - 0.1 |action|^2`, distances over x, y and z."""
+
+    goal: Float[Array, "3"] = real(GOAL)
+    to_goal: Real = real(1.25)
+    to_tip: Real = real(0.5)
+    effort: Real = real(0.1)
+
+    def __call__(
+        self, obs: Float[Array, "20"], action: Float[Array, "7"], next_obs: Float[Array, "20"]
+    ) -> Float[Array, ""]:
+        tip, pushed = next_obs[14:17], next_obs[17:20]
+        missing, apart = jnp.abs(pushed - self.goal).sum(), jnp.abs(pushed - tip).sum()
+        return -self.to_goal * missing - self.to_tip * apart - self.effort * action @ action
+
+
+class Pusher(MujocoSystem):
+    """Joint angles, joint velocities, place of the tip, place of the object."""
+
+    def __init__(self) -> None:
+        super().__init__(table(), reward=PushReward(), substeps=4, steps=150)
+
+    def start(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "11"], Float[np.ndarray, "11"]]:
+        pushed = np.array(OBJECT) + rng.normal(0.0, 0.025, 2)
+        speed = rng.uniform(-0.005, 0.005, 7)
+        return np.concatenate([np.zeros(7), pushed, np.zeros(2)]), np.concatenate([speed, np.zeros(4)])
+
+    def seen(self, data: mujoco.MjData, before: mujoco.MjData) -> Float[np.ndarray, "20"]:
+        places = data.body("tips_arm").xpos, data.body("object").xpos
+        return np.concatenate([data.qpos[:7], data.qvel[:7], *places])
+
+
+def table() -> mujoco.MjModel:
+    """Gymnasium's pusher, whose shoulder turns a little further."""
+    spec = mujoco.MjSpec.from_file(installed("pusher.xml"))
+    spec.joint("r_shoulder_pan_joint").range = (-2.2854, 2.0)
+    return spec.compile()
+
+
+def pusher_7dof() -> GymnasiumEnv:
+    """The task, ready to learn.
+
+    Source: [Chua18] appendix, and its released environment. Deviates: the environment is paid by the observation after
+    the step, as its planner always was, and not by the one before.
+    """
+    joints = [f"joint {number} [rad]" for number in range(1, 8)]
+    speeds = [f"joint {number} [rad/s]" for number in range(1, 8)]
+    places = [f"{what} {axis} [m]" for what in ("tip", "object") for axis in "xyz"]
+    return GymnasiumEnv(Pusher(), reward=PushReward(), terminated=never, names=(*joints, *speeds, *places))

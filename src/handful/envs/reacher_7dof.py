@@ -1,0 +1,115 @@
+"""PETS's reacher: an arm of seven joints brings its fingertips to a point in space."""
+
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo says nothing of its types.
+
+import equinox as eqx
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from jaxtyping import Array, Float
+
+from handful.envs.gymnasium_adapter import GymnasiumEnv
+from handful.envs.mujoco_system import MujocoSystem, installed
+from handful.fields import Real, real
+from handful.task import never
+
+BASE = (0.0, -0.188, 0.0)  # [m] the shoulder's place
+RANGES = {  # [rad]; the two joints that are left out turn freely
+    "r_shoulder_pan_joint": (-2.2854, 1.714602),
+    "r_shoulder_lift_joint": (-0.5236, 1.3963),
+    "r_upper_arm_roll_joint": (-3.9, 0.8),
+    "r_elbow_flex_joint": (-2.3213, 0.0),
+    "r_wrist_flex_joint": (-2.094, 0.0),
+}
+FREE = ("r_forearm_roll_joint", "r_wrist_roll_joint")
+DAMPING = {"r_shoulder_pan_joint": 10.0, "r_shoulder_lift_joint": 10.0, "r_elbow_flex_joint": 1.0}  # [N m s/rad]
+TORQUE = 20.0  # [N m]
+
+# The chain, from the base: the axis that a joint turns about, and the way to the next joint [m].
+AXES = "zyxyxyx"
+LINKS = ((0.1, 0, 0), (0, 0, 0), (0.4, 0, 0), (0, 0, 0), (0.321, 0, 0), (0, 0, 0), (0.16828, 0, 0))
+
+
+class ReachReward(eqx.Module):
+    """`-|tips - target|^2 - effort |action|^2`, with the point midway between the fingertips."""
+
+    effort: Real = real(0.01)
+
+    def __call__(
+        self, obs: Float[Array, "17"], action: Float[Array, "7"], next_obs: Float[Array, "17"]
+    ) -> Float[Array, ""]:
+        gap = fingertips(next_obs[:7]) - next_obs[7:10]
+        return -gap @ gap - self.effort * action @ action
+
+
+def fingertips(angles: Float[Array, "7"]) -> Float[Array, "3"]:
+    """The point midway between the fingertips [m], by forward kinematics."""
+    place, frame = jnp.asarray(BASE), jnp.eye(3)
+    for axis, angle, link in zip(AXES, angles, LINKS, strict=True):
+        frame = frame @ _rotation(axis, angle)
+        place = place + frame @ jnp.asarray(link, float)
+    return place
+
+
+class Reacher(MujocoSystem):
+    """Joint angles, target, joint velocities. The target stays where it was drawn."""
+
+    def __init__(self) -> None:
+        self.target = np.zeros(3)
+        super().__init__(arm(), reward=ReachReward(), substeps=2, steps=150)
+
+    def start(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "7"], Float[np.ndarray, "7"]]:
+        self.target = np.array([0.0, 0.25, 0.0]) + rng.normal(0.0, 0.1, 3)
+        self.model.body("target").pos[:] = self.target
+        return np.zeros(7), np.zeros(7)
+
+    def seen(self, data: mujoco.MjData, before: mujoco.MjData) -> Float[np.ndarray, "17"]:
+        return np.concatenate([data.qpos, self.target, data.qvel])
+
+
+def arm() -> mujoco.MjModel:
+    """Gymnasium's pusher without its table, with the reacher's place, limits, friction and motors."""
+    spec = mujoco.MjSpec.from_file(installed("pusher.xml"))
+    spec.option.timestep, spec.option.integrator = 0.01, mujoco.mjtIntegrator.mjINT_RK4
+    for body in ("object", "goal"):
+        spec.delete(spec.body(body))
+    spec.delete(spec.geom("table"))
+    for geom in spec.geoms:
+        geom.contype = geom.conaffinity = 0
+    spec.body("r_shoulder_pan_link").pos = BASE
+    for joint in spec.joints:
+        joint.damping = (
+            [DAMPING.get(joint.name, 0.1), 0.0, 0.0] if np.ndim(joint.damping) else DAMPING.get(joint.name, 0.1)
+        )
+        joint.limited = mujoco.mjtLimited.mjLIMITED_FALSE if joint.name in FREE else mujoco.mjtLimited.mjLIMITED_TRUE
+        joint.range = RANGES.get(joint.name, (0.0, 0.0))
+    for motor in spec.actuators:
+        motor.ctrlrange = (-TORQUE, TORQUE)
+    target = spec.worldbody.add_body(name="target")
+    target.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.03, 0, 0], rgba=[0.9, 0.2, 0.2, 1], contype=0, conaffinity=0
+    )
+    return spec.compile()
+
+
+def reacher_7dof() -> GymnasiumEnv:
+    """The task, ready to learn.
+
+    Source: [Chua18] appendix, and its released environment. Deviates: the target is part of the observation alone and
+    not a joint of the model.
+    """
+    joints = [f"joint {number} [rad]" for number in range(1, 8)]
+    speeds = [f"joint {number} [rad/s]" for number in range(1, 8)]
+    targets = [f"target {axis} [m]" for axis in "xyz"]
+    return GymnasiumEnv(Reacher(), reward=ReachReward(), terminated=never, names=(*joints, *targets, *speeds))
+
+
+def _rotation(axis: str, angle: Float[Array, ""]) -> Float[Array, "3 3"]:
+    c, s, one, no = jnp.cos(angle), jnp.sin(angle), jnp.ones(()), jnp.zeros(())
+    rows = {
+        "x": ((one, no, no), (no, c, -s), (no, s, c)),
+        "y": ((c, no, s), (no, one, no), (-s, no, c)),
+        "z": ((c, -s, no), (s, c, no), (no, no, one)),
+    }[axis]
+    return jnp.stack([jnp.stack(row) for row in rows])

@@ -1,0 +1,80 @@
+"""What becomes of a Gaussian that is sent through a posterior: mean and covariance in closed form."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from handful.errors import InputError
+from handful.models.gp.kernels import SquaredExponential
+from handful.models.gp.posterior import Posterior
+from handful.models.gp.whitening import inverse
+
+
+class Moments(eqx.Module):
+    """Mean and covariance of the outputs, and how they vary with the inputs."""
+
+    mean: Float[Array, "o"]
+    cov: Float[Array, "o o"]
+    input_cov: Float[Array, "i o"]  # of input with output
+
+
+def moments(posterior: Posterior, mean: Float[Array, "i"], cov: Float[Array, "i i"]) -> Moments:
+    """The exact moments of the posterior's functions, without noise, at a Gaussian input, in the posterior's units.
+
+    The true distribution is not Gaussian; these are its first two moments. A belief's linear trend is not in its
+    posterior, and so not in these. The covariance is the difference of large numbers, which float32 does not carry.
+
+    With `Λ` the squared lengthscales, `Σ` the input's covariance, `z_i = x_i - mean`, `β = K^-1 y`:
+
+        q_i   = std^2 |ΣΛ^-1 + 1|^-1/2 exp(-z_i^T (Σ + Λ)^-1 z_i / 2)
+        mean  = β^T q          input_cov = Σ sum_i β_i q_i (Σ + Λ)^-1 z_i
+        cov_ab = β_a^T Q^ab β_b - mean_a mean_b + [a = b] (std^2 - tr(K^-1 Q^aa))
+        Q^ab_ij = k_a(x_i, mean) k_b(x_j, mean) |R|^-1/2 exp(u_ij^T R^-1 Σ u_ij / 2)
+        R = Σ (Λ_a^-1 + Λ_b^-1) + 1,   u_ij = Λ_a^-1 z_i + Λ_b^-1 z_j
+
+    Raises `InputError` where the kernel is not the squared exponential, or the posterior is not in float64.
+
+    Source: [Deisenroth11] section 2.2. Deviates: no.
+    """
+    kernel = posterior.covariance.kernel
+    if not isinstance(kernel, SquaredExponential):
+        raise InputError(f"moments are known for SquaredExponential kernels, got {type(kernel).__name__}")
+    if posterior.weights.dtype != jnp.float64:
+        raise InputError(f"moments need a posterior in float64, got {posterior.weights.dtype}; set jax_enable_x64")
+    gaps = posterior.inputs - mean
+    first, input_cov = jax.vmap(lambda kernel, weights: _first(kernel, weights, gaps, cov))(kernel, posterior.weights)
+    outputs = jnp.arange(first.shape[0])
+
+    def second(a: Array, b: Array) -> Float[Array, ""]:
+        left, right = (jax.tree.map(lambda leaf, index=index: leaf[index], kernel) for index in (a, b))
+        both = _both(left, right, gaps, cov) * posterior.mask[:, None] * posterior.mask
+        same = jnp.where(a == b, 1.0, 0.0)
+        doubt = left.variance - jnp.sum(inverse(posterior.whitener[a]) * both)
+        return posterior.weights[a] @ both @ posterior.weights[b] - first[a] * first[b] + same * doubt
+
+    pairs = jax.vmap(jax.vmap(second, (None, 0)), (0, None))(outputs, outputs)
+    return Moments(first, pairs, input_cov.T)
+
+
+def _first(
+    kernel: SquaredExponential, weights: Float[Array, "n"], gaps: Float[Array, "n i"], cov: Float[Array, "i i"]
+) -> tuple[Float[Array, ""], Float[Array, "i"]]:
+    squares = jnp.exp(2 * kernel.log_lengthscales)
+    solved = jnp.linalg.solve(cov + jnp.diag(squares), gaps.T).T
+    log_det = jnp.linalg.slogdet(cov / squares + jnp.eye(squares.shape[0]))[1]
+    q = kernel.variance * jnp.exp(-0.5 * log_det - 0.5 * jnp.sum(gaps * solved, axis=1))
+    return weights @ q, cov @ ((weights * q) @ solved)
+
+
+def _both(
+    left: SquaredExponential, right: SquaredExponential, gaps: Float[Array, "n i"], cov: Float[Array, "i i"]
+) -> Float[Array, "n n"]:
+    """Q of two outputs. The exponents are added before the exponential, which would overflow on its own."""
+    precise, other = (jnp.exp(-2 * kernel.log_lengthscales) for kernel in (left, right))
+    R = cov * (precise + other) + jnp.eye(precise.shape[0])
+    spread = jnp.linalg.solve(R, cov)
+    u, v = gaps * precise, gaps * other
+    own = lambda gaps, scaled: -0.5 * jnp.sum(gaps * scaled, axis=1) + 0.5 * jnp.sum((scaled @ spread) * scaled, axis=1)  # noqa: E731
+    exponent = own(gaps, u)[:, None] + own(gaps, v) + (u @ spread) @ v.T
+    return left.variance * right.variance * jnp.exp(exponent - 0.5 * jnp.linalg.slogdet(R)[1])

@@ -1,0 +1,211 @@
+"""A model from a log, and the account of it: as a command and as functions."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from fitting import learner
+from handful.cli import fit
+from handful.data.loaders import load_log
+from handful.errors import InputError
+from handful.evaluation.model_fit import fit_model, plain_task, split_of
+from handful.evaluation.model_folder import ModelFolder
+from handful.evaluation.model_report import verdict, write_model_report
+from probes import close
+
+HORIZON = 5
+
+
+def write_log(path, trials=4, steps=20):
+    """Trials of a damped, pushed pair of numbers with noise, as a table."""
+    rng = np.random.default_rng(9)
+    lines = ["obs place [m],obs speed [m/s],action,trial"]
+    for trial in range(trials):
+        obs = rng.normal(0.3, 1.0, 2)
+        for _ in range(steps + 1):
+            action = rng.uniform(-1, 1.5)
+            lines.append(",".join(map(str, [*obs, action, trial])))
+            obs = obs + np.array([0.3 * obs[1], -0.2 * obs[0] + 0.8 * action]) + rng.normal(0, [0.05, 0.2])
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    return write_log(tmp_path_factory.mktemp("log") / "pairs.csv")
+
+
+@pytest.fixture(scope="module")
+def made(log):
+    """A fit, and its folder with the report."""
+    data = load_log(log)
+    one = fit_model(jax.random.key(1), learner(), plain_task(data), data.trials, horizon=HORIZON, particles=9)
+    folder = ModelFolder(log.parent / "model")
+    folder.save(one, {"model": "ensemble", "data": "pairs.csv", "timed": False, "notes": ["Said by the log."]})
+    write_model_report(folder)
+    return one, folder
+
+
+def test_splits_are_whole_trials():
+    assert split_of(range(11)).parts == ((0, 1, 2, 3, 5, 6, 7, 8), (10,), (4, 9))
+    assert split_of([8, 2, 5]).parts == ((2,), (5,), (8,))
+    assert split_of([8, 2]).parts == ((2,), (), (8,))
+    assert split_of([8, 2, 5, 6], [2, 5]).parts == ((6,), (8,), (2, 5))
+    for numbers, held_out, said in (([3], [], "one trial besides those"), ([1, 2], [5], r"among \[1, 2\], got \[5\]")):
+        with pytest.raises(InputError, match=said):
+            split_of(numbers, held_out)
+
+
+def test_the_plain_task_is_read_off_the_log(log):
+    task = plain_task(load_log(log))
+    assert task.names == ("place [m]", "speed [m/s]")
+    assert (task.horizon, task.dt, task.angles) == (20, 1.0, ())
+    assert -1 <= task.low[0] < task.high[0] <= 1.5
+
+
+def test_scores_of_the_folder_are_those_of_the_fit(made):
+    one, folder = made
+    told = folder.scores()
+    assert told["split"] == {"training": [0, 1], "calibration": [2], "held_out": [3]}
+    assert told["calibration"]["factor"] == one.calibration.factor
+    assert float(one.model.factor) == pytest.approx(one.calibration.factor)
+    for when, scores in (("before", one.before), ("after", one.after)):
+        assert told[when]["one_step"]["nll"]["mean"] == pytest.approx(float(scores.one_step.nll.mean()))
+        assert told[when]["one_step"]["coverage90"]["entries"] == scores.one_step.coverage[1].tolist()
+        rollout = told[when]["rollout"]
+        assert rollout["steps"] == [1, HORIZON]
+        assert rollout["nrmse"]["entries"] == scores.rollout.nrmse[np.array([0, HORIZON - 1])].tolist()
+        assert rollout["trust_horizon"] == scores.rollout.trust_horizon
+    # One factor moves the spread by itself and leaves the mean one step ahead alone.
+    before, after = one.before.one_step, one.after.one_step
+    np.testing.assert_allclose(after.sharpness, one.calibration.factor * before.sharpness, rtol=1e-5)
+    np.testing.assert_allclose(after.nrmse, before.nrmse, rtol=1e-5)
+
+
+def test_the_held_out_trials_are_not_fitted_nor_calibrated_on(log, made):
+    """Another held-out trial changes no weight and no factor."""
+    data = load_log(log)
+    trials = dict(data.trials)
+    trials[3] = jax.tree.map(lambda leaf: leaf[::-1], trials[2])
+    trials[3] = type(trials[3])(**(vars(trials[2]) | {"reward": trials[2].reward + 1}))
+    again = fit_model(jax.random.key(1), learner(), plain_task(data), trials, horizon=HORIZON, particles=9)
+    close(again.model, made[0].model, rtol=0, atol=0)
+    assert not np.allclose(again.before.one_step.nll, made[0].before.one_step.nll)
+
+
+def test_the_model_comes_back(log, made):
+    one, folder = made
+    back = folder.load(learner(), plain_task(load_log(log)))
+    close(back, one.model, rtol=0, atol=0)
+    with pytest.raises(InputError, match="another structure"):
+        folder.load(learner(members=2), plain_task(load_log(log)))
+
+
+def test_report(made):
+    _, folder = made
+    page = folder.report_path.read_text()
+    pictures = ["calibration", "coverage", "doubt", "forecast", "growth", "places"]
+    assert sorted(path.stem for path in (folder.path / "figures").iterdir()) == pictures
+    for text in ("trust horizon", "Said by the log.", "ensemble of pairs.csv", "scored on trial 3", "speed [m/s]"):
+        assert text in page
+    assert 'src="http' not in page
+
+
+def test_a_model_folder_is_told_from_others(made, tmp_path):
+    assert ModelFolder.is_one(made[1].path)
+    assert not ModelFolder.is_one(tmp_path)
+    for text in ('{"task": "point-mass"}', "[1]", "{"):
+        (tmp_path / "config.json").write_text(text)
+        assert not ModelFolder.is_one(tmp_path)
+    with pytest.raises(InputError, match="already holds a run or a model"):
+        ModelFolder.check_free(tmp_path)
+
+
+@pytest.mark.parametrize(("steps", "said"), [(0, "Not to be trusted"), (3, "To be trusted 3 steps"), (5, "over all 5")])
+def test_verdict(made, steps, said):
+    told = made[1].scores()
+    told["after"]["rollout"]["trust_horizon"] = steps
+    told["after"]["rollout"]["nrmse"]["mean"] = [0.4, 0.9]
+    assert said in verdict(told)
+    assert "its mean says" not in verdict(told)
+    told["after"]["rollout"]["nrmse"]["mean"] = [1.2, None]
+    assert ("From step 1 on its mean says less" in verdict(told)) == (steps > 0)
+
+
+def test_two_trials_are_scored_without_recalibration(tmp_path):
+    data = load_log(write_log(tmp_path / "two.csv", trials=2))
+    one = fit_model(jax.random.key(1), learner(), plain_task(data), data.trials, horizon=HORIZON, particles=9)
+    assert one.calibration is None
+    assert one.after is None
+    assert float(one.model.factor) == 1
+    folder = ModelFolder(tmp_path / "model")
+    folder.save(one, {"model": "ensemble", "data": "two.csv", "timed": False, "notes": []})
+    write_model_report(folder)
+    assert "No trial was left to recalibrate on" in folder.report_path.read_text()
+    assert folder.scores()["after"] is None
+
+
+def test_scores_that_are_not_finite_are_told(made, tmp_path):
+    """Null in the file, words in the report, and still a report."""
+    import dataclasses
+
+    import equinox as eqx
+
+    one, _ = made
+    bad = eqx.tree_at(lambda s: (s.nrmse, s.finite), one.after.rollout, (np.full((5, 2), np.inf), np.full(5, 0.75)))
+    spoilt = dataclasses.replace(one, after=dataclasses.replace(one.after, rollout=bad))
+    folder = ModelFolder(tmp_path / "model")
+    folder.save(spoilt, {"model": "ensemble", "data": "x", "timed": True, "notes": []})
+    assert folder.scores()["after"]["rollout"]["nrmse"]["mean"] == [None, None]
+    write_model_report(folder)
+    assert "25% of the particles left all finite numbers" in folder.report_path.read_text()
+
+
+def test_command(log, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(fit, "_learner", lambda name, task: learner())
+    options = fit.Options(log, horizon=HORIZON, particles=9, seed=3, out=tmp_path / "out")
+    fit.run(options)
+    said = capsys.readouterr().out
+    for text in ("one step ahead", "steps", "Every std was stretched by", f"Report:       {tmp_path}/out/report.html"):
+        assert text in said
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert (config["kind"], config["seed"], config["horizon"], config["task"]) == ("model", 3, HORIZON, None)
+    assert config["notes"] == ["No task was named, so no entry counts as an angle, and time counts steps."]
+    with pytest.raises(InputError, match="already holds"):
+        fit.run(options)
+
+
+@pytest.mark.parametrize("model", ["linear", "gp"])
+def test_a_model_is_fitted_told_and_no_run(model, handful, refused, tmp_path, contents):
+    """The command itself: its folder, its report again, and the commands that want a run."""
+    log, folder = write_log(tmp_path / "log.csv", trials=2, steps=8), tmp_path / "model"
+    said = handful("fit", log, "--model", model, "--horizon", 3, "--particles", 4, "--out", folder)
+    assert (said.code, said.err) == (0, "")
+    assert f"Report:       {folder}/report.html" in said.out
+    assert json.loads((folder / "config.json").read_text())["model"] == model
+    assert all(np.isfinite(ModelFolder(folder).scores()["before"]["one_step"]["nll"]["entries"]))
+    (folder / "report.html").unlink()
+    said = handful("report", folder)
+    assert (said.code, said.out, said.err) == (0, f"{folder}/report.html\n", "")
+    assert f"{model} of" in (folder / "report.html").read_text()
+    before = contents(folder)
+    for words in (["evaluate", folder], ["train", "--resume", folder]):
+        assert f"{folder} holds a model that `handful fit` made and no run" in refused(*words)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    ({"horizon": 0}, "--horizon must be at least 1"),
+    ({"particles": 1}, "--particles must be at least 2"),
+    ({"seed": -1}, "--seed must be between"),
+    ({"task": "cartpole-swingup"}, "4 observations and 1 actions, and the data have 2 and 1"),
+    ({"task": "nothing-known"}, "there is no task 'nothing-known'"),
+    ({"held_out": (17,)}, r"among \[0, 1, 2, 3\], got \[17\]"),
+    ({"model": "physics"}, "needs the equations of a task: name it with --task"),
+])  # fmt: skip
+def test_bad_options_are_refused_and_leave_nothing(log, tmp_path, options, said):
+    with pytest.raises(InputError, match=said):
+        fit.run(fit.Options(log, out=tmp_path / "out", **options))
+    assert not (tmp_path / "out").exists()
