@@ -3,9 +3,10 @@
 # pyright: reportAttributeAccessIssue=false
 # MuJoCo says nothing of its types.
 
+import jax.numpy as jnp
 import mujoco
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from handful.envs.cartpole import CartPoleSwingUp
 from handful.envs.gymnasium_adapter import GymnasiumEnv
@@ -47,6 +48,12 @@ class CartPoleMujoco(MujocoSystem):
 
     def seen(self, data: mujoco.MjData, before: mujoco.MjData) -> Float[np.ndarray, "4"]:
         return np.concatenate([data.qpos, data.qvel])
+
+    def state_of(self, obs: Float[Array, "4"]) -> tuple[Float[Array, "2"], Float[Array, "2"]]:
+        return obs[:2], obs[2:]
+
+    def observed(self, obs: Float[Array, "4"], q: Float[Array, "2"], v: Float[Array, "2"]) -> Float[Array, "4"]:
+        return jnp.concatenate([q, v])
 
 
 def cartpole_swingup_mujoco() -> GymnasiumEnv:

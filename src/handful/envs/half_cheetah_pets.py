@@ -4,6 +4,7 @@
 # MuJoCo says nothing of its types.
 
 import equinox as eqx
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 from jaxtyping import Array, Float
@@ -39,6 +40,12 @@ class HalfCheetah(MujocoSystem):
     def seen(self, data: mujoco.MjData, before: mujoco.MjData) -> Float[np.ndarray, "18"]:
         velocity = (data.qpos[0] - before.qpos[0]) / self.dt
         return np.concatenate([[velocity], data.qpos[1:], data.qvel])
+
+    def state_of(self, obs: Float[Array, "18"]) -> tuple[Float[Array, "9"], Float[Array, "9"]]:
+        return obs[:9].at[0].set(0.0), obs[9:]  # the same all along the track
+
+    def observed(self, obs: Float[Array, "18"], q: Float[Array, "9"], v: Float[Array, "9"]) -> Float[Array, "18"]:
+        return jnp.concatenate([q.at[0].divide(self.dt), v])
 
 
 def cheetah() -> mujoco.MjModel:

@@ -11,8 +11,9 @@ import equinox as eqx
 import gymnasium
 import mujoco
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
+from handful.envs.mujoco_rollouts import MujocoStep, Rollouts
 from handful.task import Reward
 
 SIZE = (320, 480)  # [pixels] height and width of a picture
@@ -21,7 +22,8 @@ SIZE = (320, 480)  # [pixels] height and width of a picture
 class MujocoSystem(gymnasium.Env):
     """`substeps` physics steps a control step, under torques that are held; paid by the reward that planners see.
 
-    A family member says where trials start and what is observed; the model may be anybody's.
+    A family member says where trials start, what is observed, and how a state is read off an observation and becomes
+    the next one; the model may be anybody's.
     """
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 -- Gymnasium declares it so
@@ -49,6 +51,18 @@ class MujocoSystem(gymnasium.Env):
     def seen(self, data: mujoco.MjData, before: mujoco.MjData) -> Float[np.ndarray, "o"]:
         """The observation; `before` is as the last control step found it."""
         raise NotImplementedError
+
+    def state_of(self, obs: Float[Array, "o"]) -> tuple[Float[Array, "q"], Float[Array, "v"]]:
+        """Positions and velocities at an observation; zero where it does not tell."""
+        raise NotImplementedError
+
+    def observed(self, obs: Float[Array, "o"], q: Float[Array, "q"], v: Float[Array, "v"]) -> Float[Array, "o"]:
+        """The observation of positions and velocities a control step after `obs`."""
+        raise NotImplementedError
+
+    def true_step(self) -> MujocoStep:
+        """A control step from observation to observation, for a planner that is to know the truth."""
+        return MujocoStep(self.state_of, self.observed, Rollouts(self.model, self.substeps))
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Float[np.ndarray, "o"], dict]:
         super().reset(seed=seed)

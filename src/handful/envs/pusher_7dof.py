@@ -11,9 +11,13 @@ from jaxtyping import Array, Float
 
 from handful.envs.gymnasium_adapter import GymnasiumEnv
 from handful.envs.mujoco_system import MujocoSystem, installed
+from handful.envs.reacher_7dof import LINKS, reached
 from handful.fields import Real, real
 from handful.task import never
 
+BASE = (0.0, -0.6, 0.0)  # [m] the shoulder's place
+TO_WRIST = (*LINKS[:-1], (0.0, 0.0, 0.0))  # what the model calls the tip is the wrist
+HOME = (0.45, -0.05, -0.275)  # [m] of the object, where its slides are at zero
 GOAL = (0.45, -0.05, -0.323)  # [m]
 OBJECT = (-0.25, 0.15)  # [m] its slides, along y and along x, at the start of a trial in the mean
 
@@ -48,6 +52,16 @@ class Pusher(MujocoSystem):
     def seen(self, data: mujoco.MjData, before: mujoco.MjData) -> Float[np.ndarray, "20"]:
         places = data.body("tips_arm").xpos, data.body("object").xpos
         return np.concatenate([data.qpos[:7], data.qvel[:7], *places])
+
+    def state_of(self, obs: Float[Array, "20"]) -> tuple[Float[Array, "11"], Float[Array, "11"]]:
+        """Nothing tells how fast the object slides, so it stands still."""
+        away = obs[17:20] - jnp.asarray(HOME)
+        slides = jnp.stack([away[1], away[0]])  # along y and along x
+        return jnp.concatenate([obs[:7], slides, jnp.zeros(2)]), jnp.concatenate([obs[7:14], jnp.zeros(4)])
+
+    def observed(self, obs: Float[Array, "20"], q: Float[Array, "11"], v: Float[Array, "11"]) -> Float[Array, "20"]:
+        tip, pushed = reached(BASE, q[:7], TO_WRIST), jnp.asarray(HOME).at[:2].add(q[jnp.array([8, 7])])
+        return jnp.concatenate([q[:7], v[:7], tip, pushed])
 
 
 def table() -> mujoco.MjModel:

@@ -3,6 +3,8 @@
 # pyright: reportAttributeAccessIssue=false
 # MuJoCo says nothing of its types.
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax.numpy as jnp
 import mujoco
@@ -13,6 +15,8 @@ from handful.envs.gymnasium_adapter import GymnasiumEnv
 from handful.envs.mujoco_system import MujocoSystem, installed
 from handful.fields import Real, real
 from handful.task import never
+
+Link = tuple[float, float, float]
 
 BASE = (0.0, -0.188, 0.0)  # [m] the shoulder's place
 RANGES = {  # [rad]; the two joints that are left out turn freely
@@ -28,7 +32,7 @@ TORQUE = 20.0  # [N m]
 
 # The chain, from the base: the axis that a joint turns about, and the way to the next joint [m].
 AXES = "zyxyxyx"
-LINKS = ((0.1, 0, 0), (0, 0, 0), (0.4, 0, 0), (0, 0, 0), (0.321, 0, 0), (0, 0, 0), (0.16828, 0, 0))
+LINKS = tuple((length, 0.0, 0.0) for length in (0.1, 0.0, 0.4, 0.0, 0.321, 0.0, 0.16828))
 
 
 class ReachReward(eqx.Module):
@@ -44,9 +48,14 @@ class ReachReward(eqx.Module):
 
 
 def fingertips(angles: Float[Array, "7"]) -> Float[Array, "3"]:
-    """The point midway between the fingertips [m], by forward kinematics."""
-    place, frame = jnp.asarray(BASE), jnp.eye(3)
-    for axis, angle, link in zip(AXES, angles, LINKS, strict=True):
+    """The point midway between the fingertips [m]."""
+    return reached(BASE, angles, LINKS)
+
+
+def reached(base: Link, angles: Float[Array, "7"], links: Sequence[Link]) -> Float[Array, "3"]:
+    """Where an arm ends that stands on `base` [m], by forward kinematics."""
+    place, frame = jnp.asarray(base), jnp.eye(3)
+    for axis, angle, link in zip(AXES, angles, links, strict=True):
         frame = frame @ _rotation(axis, angle)
         place = place + frame @ jnp.asarray(link, float)
     return place
@@ -66,6 +75,12 @@ class Reacher(MujocoSystem):
 
     def seen(self, data: mujoco.MjData, before: mujoco.MjData) -> Float[np.ndarray, "17"]:
         return np.concatenate([data.qpos, self.target, data.qvel])
+
+    def state_of(self, obs: Float[Array, "17"]) -> tuple[Float[Array, "7"], Float[Array, "7"]]:
+        return obs[:7], obs[10:]
+
+    def observed(self, obs: Float[Array, "17"], q: Float[Array, "7"], v: Float[Array, "7"]) -> Float[Array, "17"]:
+        return jnp.concatenate([q, obs[7:10], v])
 
 
 def arm() -> mujoco.MjModel:

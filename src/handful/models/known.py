@@ -1,11 +1,13 @@
-"""Dynamics that are known: a function, believed without doubt."""
+"""Dynamics that are known: a function, believed without doubt, and a learner that has nothing to learn."""
 
 from collections.abc import Callable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from handful.models.base import AbstractDynamics, copies
+from handful.data.dataset import Dataset
+from handful.models.base import AbstractDynamics, AbstractLearner, FitReport, copies
+from handful.task import Task
 from handful.types import Prediction
 
 
@@ -30,3 +32,27 @@ class KnownDynamics(AbstractDynamics):
 
     def sample(self, key: PRNGKeyArray, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "o"]:
         return self.function(obs, action)
+
+
+class KnownLearner(AbstractLearner):
+    """Knows before the first trial all that it will ever know: no fit takes a step, and there is no loss to report.
+
+    >>> import jax
+    >>> from handful import PointMass
+    >>> learner = KnownLearner(KnownDynamics(lambda obs, action: obs + action.sum()))
+    >>> state = learner.init(jax.random.key(0), PointMass().task)
+    >>> learner.model(state).predict(jnp.ones(4), jnp.array([0.5, 0.25])).mean.tolist()
+    [1.75, 1.75, 1.75, 1.75]
+    """
+
+    belief: AbstractDynamics
+
+    def init(self, key: PRNGKeyArray, task: Task) -> None:
+        return None
+
+    def fit(self, key: PRNGKeyArray, state: None, data: Dataset) -> tuple[None, FitReport]:
+        none = jnp.full(1, jnp.nan)
+        return None, FitReport(none, none, jnp.zeros((), int), jnp.zeros(1, bool))
+
+    def model(self, state: None) -> AbstractDynamics:
+        return self.belief
