@@ -19,6 +19,14 @@ def test_limits_are_finite_and_in_order(low, high):
         task_of(paid, 2, low, high)
 
 
+def test_one_hot_actions_lie_between_zero_and_one():
+    assert task_of(paid, 2, [0.0, 0.0], [1.0, 1.0], categorical=True).categorical
+    with pytest.raises(
+        InputError, match=r"one-hot actions have the limits 0 and 1, got low=\[0. 0.\] and high=\[1. 2.\]"
+    ):
+        task_of(paid, 2, [0.0, 0.0], [1.0, 2.0], categorical=True)
+
+
 def test_limits_may_be_known_only_to_a_compiled_function():
     def middle(low, high):
         task = task_of(paid, 2, low, high)

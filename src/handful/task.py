@@ -38,6 +38,7 @@ class Task(eqx.Module):
     terminated: Terminated = never  # terminated(next_obs)
     angles: tuple[int, ...] = eqx.field(static=True, default=())  # entries that nets see as sine and cosine
     memoryless: tuple[int, ...] = eqx.field(static=True, default=())  # entries predicted as they are, never an input
+    categorical: bool = eqx.field(static=True, default=False)  # an action is one category of many, as a one-hot vector
     discount: Real = real(1.0)
 
     def __check_init__(self) -> None:
@@ -50,6 +51,8 @@ class Task(eqx.Module):
             low, high = (np.asarray(limit) for limit in limits)
             if not (np.isfinite(low) & np.isfinite(high) & (low <= high)).all():
                 raise InputError(f"action limits must be finite and low at most high, got low={low} and high={high}")
+            if self.categorical and ((low != 0).any() or (high != 1).any()):
+                raise InputError(f"one-hot actions have the limits 0 and 1, got low={low} and high={high}")
         if self.horizon < 1:
             raise InputError(f"a trial must last at least one step, got horizon={self.horizon}")
         for field in ("angles", "memoryless"):

@@ -57,6 +57,11 @@ def manual(env, seed, actions):
     return first, [env.step(np.clip(action, env.action_space.low, env.action_space.high))[:4] for action in actions]
 
 
+def planned(task, *transition):
+    """What the planner is told that a transition pays."""
+    return task.reward(*(jnp.asarray(value, float) for value in transition))
+
+
 @pytest.mark.parametrize(
     ("given", "extra"),
     [
@@ -178,8 +183,10 @@ def test_a_picture_where_there_is_one():
     assert GymnasiumEnv(Seen()).draw().shape == (4, 6, 3)
     blind = Blind()
     env = GymnasiumEnv(blind)
+    told = len(env.notes)
     assert env.draw() is env.draw() is None
     assert blind.tried == 1
+    assert env.notes[told:] == ("no pictures are drawn, since rendering raised DependencyNotInstalled: no screen",)
     assert GymnasiumEnv(Drift()).draw() is None
 
 
@@ -201,6 +208,91 @@ def test_mujoco_is_not_asked_to_draw_where_that_would_abort_the_process(monkeypa
     assert drawn(MUJOCO_GL="egl")
 
 
+class Speeding(Drift):
+    """Drift, which says in its info how fast entry 0 went, and pays for that."""
+
+    def step(self, action):
+        before = self.state[0]
+        obs, _, *rest, info = super().step(action)
+        speed = (self.state[0] - before) / 0.1
+        return obs, float(speed - 0.5 * action[0] ** 2), *rest, info | {"speed": speed, "other": "a word"}
+
+
+def quick(obs, action, next_obs):
+    assert obs.shape == next_obs.shape == (4,)
+    return next_obs[3] - 0.5 * action[0] ** 2
+
+
+@pytest.mark.parametrize("given", [{"reward": quick}, {}])
+def test_what_the_observation_does_not_show_is_taken_from_the_info(given):
+    """Behind the environment's own entries and before what is learned; zero at a reset."""
+    env = GymnasiumEnv(Speeding(), info=["speed"], terminated=lambda obs: obs[3] > 1e3, **given)
+    learned = () if given else ("reward",)
+    assert env.task.names == ("obs 0", "obs 1", "obs 2", "speed", *learned)
+    assert env.task.memoryless == tuple(range(3, 4 + len(learned)))
+    obs = env.reset(seed=11)
+    assert obs[3] == 0
+    for action in ACTIONS:
+        after, paid, *_ = env.step(action)
+        np.testing.assert_allclose(after[3], (after[0] - obs[0]) / 0.1, atol=1e-5)
+        inside = np.clip(action, env.task.low, env.task.high)
+        np.testing.assert_allclose(planned(env.task, obs, inside, after), paid, atol=1e-5)
+        obs = after
+
+
+def test_names_cover_what_is_taken_from_the_info():
+    names = ("x", "y", "z", "speed [m/s]")
+    assert GymnasiumEnv(Speeding(), info=("speed",), names=names).task.names == (*names, "reward", "terminated")
+    with pytest.raises(
+        InputError, match="names must be 4 strings, one per observation entry and one per entry of info"
+    ):
+        GymnasiumEnv(Speeding(), info=("speed",), names=names[:3])
+
+
+@pytest.mark.parametrize(
+    ("info", "sentence"),
+    [
+        (("velocity",), "a step's info must hold one finite number as 'velocity', got 'nothing' at step 1 of a trial"),
+        (("other",), "a step's info must hold one finite number as 'other', got 'a word' at step 1"),
+    ],
+)
+def test_an_info_that_lacks_what_is_asked_of_it(info, sentence):
+    env = GymnasiumEnv(Speeding(), info=info)
+    env.reset(seed=1)
+    with pytest.raises(InputError, match=sentence):
+        env.step(ACTIONS[0])
+
+
+class Choosing(Drift):
+    """Drift, pushed one of three ways."""
+
+    action_space = gymnasium.spaces.Discrete(3, start=-1)
+    ways = np.array([[0.3, -0.2], [-0.4, 0.5], [0.1, 0.7]])
+
+    def step(self, action):
+        answer = super().step(self.ways[action + 1])
+        self.taken[-1] = action
+        return answer
+
+
+def test_discrete_actions_are_one_hot_vectors():
+    raw = Choosing()
+    env = GymnasiumEnv(raw, reward=lambda o, a, n: n[1] - 0.5 * (a @ jnp.asarray(raw.ways[:, 0])) ** 2)
+    assert env.task.categorical
+    np.testing.assert_array_equal([env.task.low, env.task.high], [[0, 0, 0], [1, 1, 1]])
+    obs = env.reset(seed=4)
+    for category in (2, 0, 1, 1):
+        action = np.eye(3, dtype=np.float32)[category]
+        after, paid, *_ = env.step(action)
+        assert raw.taken[-1] == category - 1
+        assert raw.action_space.contains(raw.taken[-1])
+        np.testing.assert_allclose(planned(env.task, obs, action, after), paid, atol=1e-6)
+        obs = after
+    for action, category in [([0.2, 0.3, 0.1], 1), ([0.0, 0.0, 0.0], 0), ([0.4, 0.1, 0.4], 0)]:
+        env.step(np.array(action, np.float32))
+        assert raw.taken[-1] == category - 1
+
+
 def test_closing_reaches_the_environment():
     closed = []
     env = Drift(close=lambda: closed.append(True))
@@ -216,7 +308,10 @@ BOX = gymnasium.spaces.Box
 @pytest.mark.parametrize(
     ("attributes", "sentence"),
     [
-        ({"action_space": gymnasium.spaces.Discrete(3)}, r"action space must be a bounded Box of real .* got Discrete"),
+        (
+            {"action_space": gymnasium.spaces.MultiDiscrete([3, 2])},
+            r"bounded Box of real numbers or Discrete, got Multi",
+        ),
         ({"action_space": BOX(0, 255, (2,), np.uint8)}, "action space must be a bounded Box of real numbers"),
         ({"action_space": BOX(-np.inf, 1.0, (2,))}, "action space must be bounded, got Box.*finite limits"),
         (
@@ -239,6 +334,8 @@ def test_spaces_of_another_kind(attributes, sentence):
         ({"names": ("a", "b")}, r"names must be 3 strings, one per observation entry, got \('a', 'b'\)"),
         ({"names": "abc"}, "names must be 3 strings"),
         ({"names": (1, 2, 3)}, "names must be 3 strings"),
+        ({"info": (1,)}, r"info must be distinct strings, entries of what a step returns as info, got \(1,\)"),
+        ({"info": ("a", "a")}, "info must be distinct strings"),
         ({"angles": (3,)}, r"angles must be distinct indices from 0 to 2, got \(3,\)"),
         ({"angles": (1, 1)}, "angles must be distinct"),
         ({"angles": ("x",)}, "angles must be distinct indices from 0 to 2, got"),

@@ -98,10 +98,16 @@ def test_the_list_of_tasks_needs_no_jax():
 
 
 def test_a_gymnasium_id():
-    env = load("gymnasium:Pendulum-v1")
+    env = load("gymnasium:MountainCarContinuous-v0")
     assert isinstance(env, GymnasiumEnv)
     assert env.task.names[-2:] == ("reward", "terminated")
     assert env.env.render_mode == "rgb_array"
+
+
+def test_a_gymnasium_id_of_which_all_is_known():
+    env = load("gymnasium:Pendulum-v1")
+    assert env.notes == ()
+    assert env.task.names == ("cos theta", "sin theta", "thetadot [rad/s]")
 
 
 @pytest.mark.parametrize(("member", "gain"), [("Slide", 0.5), ("make", 0.25), ("ready", 0.75)])
@@ -125,6 +131,7 @@ def test_what_stands_beside_is_picked_up(own):
     beside = """
     names = ["left", "right"]
     angles = [1]
+    info = ()
     def reward(obs, action, next_obs): return next_obs[0] - 2 * obs[1] + action[0]
     def terminated(obs): return obs[1] > 3
     """
@@ -203,7 +210,7 @@ def test_the_examples_load_and_move():
         ("gymnasium:Pendulumm-v1", "there is no Gymnasium environment 'Pendulumm-v1' .*Pendulum"),
         ("gymnasium:Pendulum-v0", r"there is no Gymnasium environment 'Pendulum-v0' \(.*Please use `Pendulum-v1`"),
         ("gymnasium:no_such_package:Thing-v0", "cannot be made: ModuleNotFoundError: .*no_such_package"),
-        ("gymnasium:CartPole-v1", "gymnasium:CartPole-v1: the action space must be a bounded Box .*Discrete"),
+        ("gymnasium:FrozenLake-v1", "gymnasium:FrozenLake-v1: the observation space must be a flat Box.*Discrete"),
         ("gymnasium:Pendulum", "there is no Gymnasium environment 'Pendulum' .*an id ends in its version"),
         ("gymnasium:", "there is no Gymnasium environment ''"),
     ],
@@ -212,6 +219,16 @@ def test_a_name_that_is_nothing(name, sentence):
     with pytest.raises(InputError, match=sentence) as caught:
         load(name)
     assert "\n" not in str(caught.value)
+
+
+def test_without_mujoco_a_gymnasium_id_says_what_to_install(monkeypatch):
+    for module in [name for name in sys.modules if name.startswith("gymnasium.envs.mujoco")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "mujoco", None)
+    with pytest.raises(
+        InputError, match=r"^gymnasium:Hopper-v5 needs a package that is not installed: MuJoCo is not.*pip"
+    ):
+        load("gymnasium:Hopper-v5")
 
 
 @pytest.mark.parametrize(

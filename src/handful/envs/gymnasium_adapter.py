@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import gymnasium
 import numpy as np
+from gymnasium.spaces import Discrete
 from jaxtyping import Float
 
 from handful.envs.base import Frame
@@ -15,6 +16,7 @@ from handful.envs.gymnasium_task import (
     LearnedReward,
     LearnedTermination,
     action_space,
+    info_keys,
     notes_of,
     one_line,
     probe,
@@ -29,12 +31,14 @@ SCREENLESS = "no pictures are drawn, since there is no screen; set MUJOCO_GL=egl
 
 
 class GymnasiumEnv:
-    """A `gymnasium.Env` with a bounded `Box` of actions and a flat `Box` of observations.
+    """A `gymnasium.Env` with a flat `Box` of observations, and a bounded `Box` of actions or `Discrete` ones.
 
     `reward(obs, action, next_obs)` and `terminated(next_obs)` tell the planner what is wanted; they are written with
-    `jax.numpy` and see the environment's own observation. What is missing is learned: the observation grows by an
+    `jax.numpy`. They see the environment's own observation, and after it what `info` names of a step's info (zero at a
+    reset), which a model foretells and never sees. What is missing is learned: the observation grows by an
     entry that holds the last reward, or whether the last step terminated, and the model predicts it like any other.
-    The rewards that count are always the environment's own.
+    The rewards that count are always the environment's own. Discrete actions are one-hot vectors here; the category
+    with the greatest entry is the one carried out, the first of equals.
 
     The environment is reset once here, to try these functions before any trial depends on them.
 
@@ -60,16 +64,18 @@ class GymnasiumEnv:
         terminated: Any = None,
         names: Any = None,  # strings
         angles: Any = (),  # indices
+        info: Any = (),  # strings
         memoryless: tuple[int, ...] = (),  # entries that a model foretells as they are, and never sees
         physics: Any = None,  # equations for a belief, which are nothing to the environment itself
     ) -> None:
         self.env, self.physics = env, physics
-        given = {"reward": reward, "terminated": terminated, "names": names, "angles": angles}
-        self.task = task_of(env, **given, memoryless=memoryless)
+        given = {"reward": reward, "terminated": terminated, "names": names, "angles": angles, "info": info}
+        self.task, self._info = task_of(env, **given, memoryless=memoryless), info_keys(info)
         self.notes = (*notes_of(env, self.task), *((SCREENLESS,) if _is_screenless(env) else ()))
         self._draws = env.render_mode == "rgb_array" and not _is_screenless(env)
         self._actions = action_space(env)
-        self._size = self.task.obs_size - len(self._learned)  # of the environment's own observation
+        # of the environment's own observation
+        self._size = self.task.obs_size - len(self._info) - len(self._learned)
         self._time = 0  # [steps] since the reset
         probe(self.task, self.reset(seed=0))
 
@@ -79,14 +85,12 @@ class GymnasiumEnv:
         answer = self._ask(lambda: self.env.reset(seed=seed))
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise InputError(f"the environment's reset must return (obs, info), got {_described(answer)}")
-        return self._augmented(self._observed(answer[0]), 0.0, terminated=False)
+        return self._augmented(self._observed(answer[0]), [0.0] * len(self._info), 0.0, terminated=False)
 
     def step(self, action: Float[np.ndarray, "a"]) -> tuple[Float[np.ndarray, "o"], float, bool, bool]:
         """Take the nearest allowed action: next_obs, reward, terminated, truncated."""
         self._time += 1
-        space = self._actions
-        allowed = np.clip(np.asarray(action).reshape(space.shape).astype(space.dtype), space.low, space.high)
-        answer = self._ask(lambda: self.env.step(allowed))
+        answer = self._ask(lambda: self.env.step(self._allowed(action)))
         if not isinstance(answer, tuple) or len(answer) != 5:
             raise InputError(
                 "the environment's step must return (obs, reward, terminated, truncated, info), got "
@@ -94,7 +98,8 @@ class GymnasiumEnv:
             )
         obs, reward = self._observed(answer[0]), self._paid(answer[1])
         terminated, truncated = bool(answer[2]), bool(answer[3])
-        return self._augmented(obs, reward, terminated=terminated), reward, terminated, truncated
+        noted = [self._noted(answer[4], key) for key in self._info]
+        return self._augmented(obs, noted, reward, terminated=terminated), reward, terminated, truncated
 
     def draw(self) -> Frame | None:
         """A picture of the system as it stands now; None where the environment gives none."""
@@ -102,8 +107,9 @@ class GymnasiumEnv:
             return None
         try:
             frame = np.asarray(self.env.render())
-        except Exception:  # noqa: BLE001  # a missing screen or drawing package must not end a trial
+        except Exception as error:  # noqa: BLE001  # a missing screen or drawing package must not end a trial
             self._draws = False
+            self.notes += (f"no pictures are drawn, since rendering raised {type(error).__name__}: {one_line(error)}",)
             return None
         return frame if frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3 else None
 
@@ -115,6 +121,13 @@ class GymnasiumEnv:
     def _where(self) -> str:
         """The end of a complaint."""
         return f"at step {self._time} of a trial; trials before this one are kept" if self._time else "at a reset"
+
+    def _allowed(self, action: Float[np.ndarray, "a"]) -> Any:
+        """The nearest action that the environment takes, as it takes it."""
+        space = self._actions
+        if isinstance(space, Discrete):
+            return space.start + np.argmax(action)
+        return np.clip(np.asarray(action).reshape(space.shape).astype(space.dtype), space.low, space.high)
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         try:
@@ -154,16 +167,28 @@ class GymnasiumEnv:
             raise InputError(f"the environment's reward must be finite, got {reward} {self._where}")
         return reward
 
+    def _noted(self, info: Any, key: str) -> float:
+        try:
+            value = float(info[key])
+        except (KeyError, TypeError, ValueError):
+            value = math.nan
+        if not math.isfinite(value):
+            got = _described(info) if not isinstance(info, dict) else repr(info.get(key, "nothing"))
+            raise InputError(f"a step's info must hold one finite number as {key!r}, got {got} {self._where}")
+        return value
+
     @property
     def _learned(self) -> tuple[bool, ...]:
         """One for each entry that the observation has grown by."""
         told = (self.task.reward, LearnedReward), (self.task.terminated, LearnedTermination)
         return tuple(True for function, kind in told if isinstance(function, kind))
 
-    def _augmented(self, obs: Float[np.ndarray, "own"], reward: float, *, terminated: bool) -> Float[np.ndarray, "o"]:
+    def _augmented(
+        self, obs: Float[np.ndarray, "own"], noted: list[float], reward: float, *, terminated: bool
+    ) -> Float[np.ndarray, "o"]:
         learned = [reward] if isinstance(self.task.reward, LearnedReward) else []
         learned += [float(terminated)] if isinstance(self.task.terminated, LearnedTermination) else []
-        return np.append(obs, np.array(learned, obs.dtype))
+        return np.append(obs, np.array([*noted, *learned], obs.dtype))
 
 
 def _is_screenless(env: gymnasium.Env) -> bool:

@@ -10,6 +10,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
+from gymnasium.spaces import Box, Discrete
 from jaxtyping import Array, Bool, Float
 
 from handful.errors import InputError
@@ -21,7 +22,7 @@ UNCOMPILABLE = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConver
 
 
 class GivenReward(eqx.Module):
-    """A reward that knows only the environment's own observation, the first `size` entries."""
+    """A reward that knows only the first `size` entries: the environment's own, and those from a step's info."""
 
     function: Any  # a user's, not to be relied on before it was tried
     size: int = eqx.field(static=True)
@@ -33,7 +34,7 @@ class GivenReward(eqx.Module):
 
 
 class GivenTermination(eqx.Module):
-    """A termination that knows only the environment's own observation, the first `size` entries."""
+    """A termination that knows only the first `size` entries."""
 
     function: Any
     size: int = eqx.field(static=True)
@@ -69,25 +70,29 @@ def task_of(
     terminated: Any,
     names: Any,
     angles: Any,
+    info: Any = (),
     memoryless: tuple[int, ...] = (),
 ) -> Task:
-    """The task, whose observation ends in "reward" and "terminated" where these are to be learned.
+    """The task, whose observation goes on with `info`, then "reward" and "terminated" where these are to be learned.
 
-    Raises `InputError` where spaces, names or angles cannot be used.
+    Raises `InputError` where spaces, names, angles or info cannot be used.
     """
-    actions, size = action_space(env), _obs_size(env)
+    own, noted = _obs_size(env), info_keys(info)
+    low, high = _limits(action_space(env))
     missing = [name for name, function in (("reward", reward), ("terminated", terminated)) if function is None]
+    size = own + len(noted)
     end = size + len(missing)
     return Task(
         reward=LearnedReward(size) if reward is None else GivenReward(reward, size),
         terminated=LearnedTermination(end - 1) if terminated is None else GivenTermination(terminated, size),
-        low=jnp.asarray(actions.low.ravel(), float),
-        high=jnp.asarray(actions.high.ravel(), float),
-        names=(*_names(names, size), *missing),
+        low=jnp.asarray(low, float),
+        high=jnp.asarray(high, float),
+        names=(*_names(names, own, noted), *missing),
         dt=_dt(env) or 1.0,
         horizon=_horizon(env) or DEFAULT_HORIZON,
         angles=_angles(angles, size),
-        memoryless=(*memoryless, *range(size, end)),
+        memoryless=(*memoryless, *range(own, end)),
+        categorical=isinstance(env.action_space, Discrete),
     )
 
 
@@ -130,11 +135,15 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()).rstrip(".") or "no message"
 
 
-def action_space(env: gymnasium.Env) -> gymnasium.spaces.Box:
-    """The action space. Raises `InputError` where it is no bounded box of real numbers."""
-    space = env.action_space
-    if not isinstance(space, gymnasium.spaces.Box) or not np.issubdtype(space.dtype, np.floating):
-        raise InputError(f"the action space must be a bounded Box of real numbers, got {space}; no other is supported")
+def action_space(env: gymnasium.Env) -> Box | Discrete:
+    """The action space. Raises `InputError` where it is neither a bounded box of real numbers nor discrete."""
+    space: Any = env.action_space
+    if isinstance(space, Discrete):
+        return space
+    if not isinstance(space, Box) or not np.issubdtype(space.dtype, np.floating):
+        raise InputError(
+            f"the action space must be a bounded Box of real numbers or Discrete, got {space}; no other is supported"
+        )
     if not space.is_bounded():
         raise InputError(
             f"the action space must be bounded, got {space}; give its Box finite limits for the planner to search in"
@@ -142,9 +151,16 @@ def action_space(env: gymnasium.Env) -> gymnasium.spaces.Box:
     return space
 
 
+def _limits(space: Box | Discrete) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest action; of one-hot ones where they are discrete."""
+    if isinstance(space, Discrete):
+        return np.zeros(int(space.n)), np.ones(int(space.n))
+    return space.low.ravel(), space.high.ravel()
+
+
 def _obs_size(env: gymnasium.Env) -> int:
     space = env.observation_space
-    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+    if not isinstance(space, Box) or len(space.shape) != 1:
         raise InputError(
             f"the observation space must be a flat Box, one number an entry, got {space}; images are not supported, "
             "anything else can be wrapped in gymnasium.wrappers.FlattenObservation"
@@ -152,17 +168,32 @@ def _obs_size(env: gymnasium.Env) -> int:
     return space.shape[0]
 
 
-def _names(names: Any, size: int) -> tuple[str, ...]:
-    if names is None:
-        return tuple(f"obs {index}" for index in range(size))
-    said = tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else (names,)
-    if len(said) != size or not all(isinstance(name, str) for name in said):
-        raise InputError(f"names must be {size} strings, one per observation entry, got {said}")
+def info_keys(info: Any) -> tuple[str, ...]:
+    """The entries of a step's info that the observation goes on with. Raises `InputError` where they are no strings."""
+    said = _listed(info)
+    if not all(isinstance(key, str) for key in said) or len({*said}) < len(said):
+        raise InputError(f"info must be distinct strings, entries of what a step returns as info, got {said}")
     return said
 
 
+def _names(names: Any, own: int, noted: tuple[str, ...]) -> tuple[str, ...]:
+    if names is None:
+        return (*(f"obs {index}" for index in range(own)), *noted)
+    said, size = _listed(names), own + len(noted)
+    if len(said) != size or not all(isinstance(name, str) for name in said):
+        raise InputError(
+            f"names must be {size} strings, one per observation entry{' and one per entry of info' * bool(noted)}, "
+            f"got {said}"
+        )
+    return said
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+
+
 def _angles(angles: Any, size: int) -> tuple[int, ...]:
-    said = tuple(angles) if isinstance(angles, Iterable) else (angles,)
+    said = _listed(angles)
     if not all(isinstance(index, int | np.integer) and 0 <= index < size for index in said) or len({*said}) < len(said):
         raise InputError(f"angles must be distinct indices from 0 to {size - 1}, got {said}")
     return tuple(int(index) for index in said)

@@ -22,18 +22,19 @@ from gymnasium.envs.registration import load_env_creator
 from handful.envs.base import AbstractEnv
 from handful.envs.gymnasium_adapter import GymnasiumEnv
 from handful.envs.gymnasium_task import one_line
+from handful.envs.known_tasks import KNOWN
 from handful.envs.registry import TASKS
 from handful.errors import InputError
 
-BESIDE = ("reward", "terminated", "names", "angles", "physics")  # what is picked up next to a gymnasium.Env
+BESIDE = ("reward", "terminated", "names", "angles", "info", "physics")  # what is picked up next to a gymnasium.Env
 
 
 def load(name: str) -> AbstractEnv | GymnasiumEnv:
     """The environment that `name` stands for.
 
     In a file, NAME is an `AbstractEnv` instance or class, or a `gymnasium.Env` class or factory; beside the latter,
-    module-level `reward(obs, action, next_obs)`, `terminated(obs)`, `names`, `angles` and `physics` are picked up. A
-    user's file is run, so load only what you trust.
+    module-level `reward(obs, action, next_obs)`, `terminated(obs)`, `names`, `angles`, `info` and `physics` are picked
+    up. A user's file is run, so load only what you trust.
 
     >>> load("point-mass").task.action_size
     2
@@ -75,8 +76,9 @@ def _from_gymnasium(identity: str) -> GymnasiumEnv:
         ) from error
     except Exception as error:
         raise InputError(f"gymnasium:{identity} cannot be made: {type(error).__name__}: {one_line(error)}") from error
+    given = KNOWN[identity].given(env) if identity in KNOWN else {}
     with _named(f"gymnasium:{identity}"):
-        return GymnasiumEnv(env)
+        return GymnasiumEnv(env, **given)
 
 
 def _from_file(path: Path, member: str) -> AbstractEnv | GymnasiumEnv:
