@@ -1,14 +1,18 @@
 """What a plan is worth: ends, discounts, risk, and numbers that are not."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import Array
 
 from handful.models.known import KnownDynamics
 from handful.planning.problem import Problem
 from handful.policies.simple import OpenLoop
+from handful.propagation.base import AbstractPropagator
 from handful.propagation.risk import CVaR, Mean, MeanStd
 from handful.propagation.trajectory_sampling import TSInf
 from probes import linear_ensemble, signatures, task_of
@@ -30,6 +34,11 @@ def worth(problem, *plans):
     return np.asarray(EVALUATE(problem, jnp.zeros(1), plans))
 
 
+def outlived(value, lost):
+    """What is left of a worth where so many steps are not survived: a millionth of its size less for each."""
+    return value - 1e-6 * lost * np.abs(value)
+
+
 def test_rewards_are_discounted_and_see_obs_action_and_next_obs():
     problem = counting(lambda obs, action, next_obs: 100 * obs[0] + 10 * next_obs[0] + action[0])
     expected = sum(0.9**t * (100 * t + 10 * (t + 1) + a) for t, a in enumerate([0.3, -0.8, 1.2, 0.5]))
@@ -39,9 +48,9 @@ def test_rewards_are_discounted_and_see_obs_action_and_next_obs():
 def test_a_return_ends_with_the_step_that_terminates():
     """It counts, the next one does not, whatever the state then says of itself."""
     problem = counting(lambda obs, action, next_obs: next_obs[0], lambda obs: obs[0] == 3)
-    np.testing.assert_allclose(worth(problem, [0.1] * 6), [1 + 0.9 * 2 + 0.81 * 3], rtol=1e-6)
+    np.testing.assert_allclose(worth(problem, [0.1] * 6), [outlived(1 + 0.9 * 2 + 0.81 * 3, 4)], rtol=1e-6)
     at_once = counting(lambda obs, action, next_obs: next_obs[0] + 0.5, lambda obs: obs[0] == 1)
-    np.testing.assert_allclose(worth(at_once, [0.1] * 6), [1.5], rtol=1e-6)
+    np.testing.assert_allclose(worth(at_once, [0.1] * 6), [outlived(1.5, 6)], rtol=1e-6)
     never = counting(lambda obs, action, next_obs: next_obs[0])
     np.testing.assert_allclose(worth(never, [0.1] * 6), [sum(0.9**t * (t + 1) for t in range(6))], rtol=1e-6)
 
@@ -60,14 +69,85 @@ def test_what_comes_after_the_end_poisons_nothing(poison):
     """A model may leave the finite numbers once the trial is over."""
     reward = lambda obs, action, next_obs: jnp.where(next_obs[0] > 2, poison, next_obs[0])  # noqa: E731
     over = counting(reward, lambda obs: obs[0] == 2)
-    np.testing.assert_allclose(worth(over, [0.1] * 5), [1 + 0.9 * 2], rtol=1e-6)
+    np.testing.assert_allclose(worth(over, [0.1] * 5), [outlived(1 + 0.9 * 2, 4)], rtol=1e-6)
     assert worth(counting(reward), [0.1] * 5) == -np.inf
     moved = Problem(
         task_of(lambda obs, action, next_obs: action[0], 1, [-1.0], [1.5], terminated=lambda obs: obs[0] == 2),
         KnownDynamics(lambda obs, action: jnp.where(obs >= 2, poison, obs + 1)),
         TSInf(1),
     )
-    np.testing.assert_allclose(worth(moved, [0.1, 0.2, 0.4, 0.8]), [0.3], rtol=1e-6)
+    np.testing.assert_allclose(worth(moved, [0.1, 0.2, 0.4, 0.8]), [outlived(0.3, 3)], rtol=1e-6)
+
+
+class Once(eqx.Module):
+    """Pays for the first step alone, the more the greater its second action."""
+
+    value: Array
+    slope: Array
+
+    def __call__(self, obs, action, next_obs):
+        return jnp.where(obs[1] == 0, self.value + self.slope * action[1], 0.0)
+
+
+class Counted(AbstractPropagator):
+    """Says how often it is asked for a rollout."""
+
+    asked: list = eqx.field(static=True)
+
+    def __call__(self, key, model, policy, obs, horizon):
+        self.asked.append(horizon)
+        return TSInf(2)(key, model, policy, obs, horizon)
+
+
+@pytest.fixture(scope="module")
+def cliff():
+    """The worth of plans of six steps over a cliff at 2: entry 0 is moved by the first action, entry 1 counts steps."""
+    task = task_of(Once(jnp.zeros(()), jnp.zeros(())), 2, [-1.0, 0.0], [3.0, 1.0], terminated=lambda obs: obs[0] > 2)
+    model = KnownDynamics(lambda obs, action: obs + jnp.stack([action[0], 1.0]))
+    asked = []
+
+    def worths(value, plans, slope=0.0):
+        reward = Once(jnp.asarray(value, jnp.float32), jnp.asarray(slope, jnp.float32))
+        problem = Problem(dataclasses.replace(task, reward=reward), model, Counted(asked))
+        return np.asarray(EVALUATE(problem, jnp.zeros(2), jnp.asarray(plans, jnp.float32)))
+
+    worths.asked = asked
+    return worths
+
+
+def falling(step, second=0.0):
+    """A plan that falls at the end of a step, counted from 1; at 7 it is still standing after all six."""
+    plan = np.zeros((6, 2))
+    plan[0, 1] = second
+    if step <= 6:
+        plan[step - 1, 0] = 2.5
+    return plan
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-20, 0.3, 7.3, 1234.5, -1e-20, -0.3, -1234.5])
+def test_of_plans_that_return_the_same_the_one_that_survives_longer_ranks_first(cliff, value):
+    """To fall at the last step is worse than not to fall. All are worth what they return, to 6 parts in a million."""
+    order = [3, 7, 1, 5, 2, 6, 4]
+    worths = cliff(value, [falling(step) for step in order])
+    assert [order[index] for index in np.argsort(-worths)] == [7, 6, 5, 4, 3, 2, 1]
+    assert len(set(worths)) == 7
+    assert worths[order.index(7)] == np.float32(value)
+    np.testing.assert_allclose(worths, value, rtol=6.2e-6, atol=1e-35)
+
+
+def test_survival_outweighs_no_real_difference(cliff):
+    """Two hundred-thousandths more for the plan that falls at once."""
+    for value in (5.0, -5.0):
+        fallen, standing = cliff(value, [falling(1, second=1.0), falling(7)], slope=2e-5 * abs(value))
+        assert fallen > standing
+
+
+def test_ties_cost_no_rollout_and_are_no_part_of_a_return(cliff):
+    del cliff.asked[:]
+    cliff(7.3, [falling(2)] * 9)  # a new number of plans, so it is traced anew
+    assert cliff.asked == [6]
+    problem = counting(lambda obs, action, next_obs: next_obs[0], lambda obs: obs[0] == 3, discount=1.0)
+    np.testing.assert_array_equal(problem.particle_returns(KEY, jnp.zeros(1), jnp.full((5, 1), 0.1)), 6.0)
 
 
 def test_an_observation_that_is_not_finite_spoils_a_plan_whose_rewards_are():

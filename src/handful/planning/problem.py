@@ -15,9 +15,16 @@ from handful.propagation.risk import AbstractRisk, Mean
 from handful.task import Task
 from handful.types import Rollout
 
+FALLEN = 1e-6  # of a plan's worth, for each step it does not survive: ten times what float32 tells apart
+LEAST = 1e-30  # stands for a worth of zero; a millionth of it is still an ordinary float32
+
 
 class Problem(eqx.Module):
     """The task to do, the belief to trust, how its uncertainty travels, and how risk is weighed.
+
+    A return ends with the step that terminates. Of two plans that return the same, the one that survives longer ranks
+    first: each step that a plan does not survive, in the mean over particles, takes a millionth of its size from what
+    it is worth. That decides between equals and no more: where the reward pays for an early end, plans end early.
 
     The model's weights are leaves: a planner compiled once plans with every later model.
     """
@@ -32,13 +39,18 @@ class Problem(eqx.Module):
         self, key: PRNGKeyArray, obs: Float[Array, "o"], plan: Float[Array, "h a"]
     ) -> Float[Array, "p"]:
         """What one plan returns in each particle; minus infinity where anything on the way is not finite."""
-        return self._returns(self.propagator(key, self.model, OpenLoop(plan), obs, plan.shape[0]))
+        returns, _ = self._outcomes(self.propagator(key, self.model, OpenLoop(plan), obs, plan.shape[0]))
+        return returns
 
     def worth(
         self, key: PRNGKeyArray, obs: Float[Array, "o"], policy: AbstractPolicy, horizon: int
     ) -> Float[Array, ""]:
         """What a policy is worth over `horizon` steps; minus infinity where a particle is not finite."""
-        return self._weighed(self._returns(self.propagator(key, self.model, policy, obs, horizon)))
+        returns, lost = self._outcomes(self.propagator(key, self.model, policy, obs, horizon))
+        value = self.risk(returns)
+        tie = FALLEN * lost.mean() * jnp.maximum(jnp.abs(value), LEAST)
+        ranked = value - jax.lax.stop_gradient(tie)
+        return jnp.where(jnp.isfinite(returns).all() & jnp.isfinite(ranked), ranked, -jnp.inf)
 
     def evaluate(self, key: PRNGKeyArray, obs: Float[Array, "o"], plans: Float[Array, "n h a"]) -> Float[Array, "n"]:
         """What each plan is worth. All meet the same worlds and the same noise.
@@ -47,21 +59,21 @@ class Problem(eqx.Module):
         """
         return spread(self.mesh, _worths, (self, key, obs), plans)
 
-    def _returns(self, rollout: Rollout) -> Float[Array, "p"]:
-        return jax.vmap(self._return)(rollout.actions, rollout.obs)
+    def _outcomes(self, rollout: Rollout) -> tuple[Float[Array, "p"], Float[Array, "p"]]:
+        return jax.vmap(self._outcome)(rollout.actions, rollout.obs)
 
-    def _weighed(self, returns: Float[Array, "p"]) -> Float[Array, ""]:
-        value = self.risk(returns)
-        return jnp.where(jnp.isfinite(returns).all() & jnp.isfinite(value), value, -jnp.inf)
-
-    def _return(self, actions: Float[Array, "h a"], obs: Float[Array, "h+1 o"]) -> Float[Array, ""]:
-        """The discounted sum of rewards up to and with the step that terminates."""
+    def _outcome(
+        self, actions: Float[Array, "h a"], obs: Float[Array, "h+1 o"]
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """The discounted sum of rewards up to and with the step that terminates; and the steps not survived."""
         rewards = jax.vmap(self.task.reward)(obs[:-1], actions, obs[1:])
-        over = jnp.cumsum(jax.vmap(self.task.terminated)(obs[1:]))
-        alive = jnp.concatenate([jnp.ones(1, bool), over[:-1] == 0])
+        over = jnp.cumsum(jax.vmap(self.task.terminated)(obs[1:])) > 0
+        alive = jnp.concatenate([jnp.ones(1, bool), ~over[:-1]])
         finite = jnp.all(jnp.where(alive, jnp.isfinite(rewards) & jnp.isfinite(obs[1:]).all(1), True))
-        discounts = self.task.discount ** jnp.arange(actions.shape[0])
-        return jnp.where(finite, jnp.sum(jnp.where(alive, discounts * rewards, 0.0)), -jnp.inf)
+        later = jnp.broadcast_to(self.task.discount, actions.shape[:1]).at[0].set(1.0)
+        discounts = jnp.cumprod(later)  # exact to the last bits, where some backends' powers are not
+        returned = jnp.where(finite, jnp.sum(jnp.where(alive, discounts * rewards, 0.0)), -jnp.inf)
+        return returned, over.sum().astype(returned.dtype)
 
 
 def _worths(shared: tuple[Problem, PRNGKeyArray, Float[Array, "o"]], plans: Float[Array, "n h a"]) -> Float[Array, "n"]:
