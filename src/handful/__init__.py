@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from handful.models.score import one_step as one_step
     from handful.planning.base import AbstractPlanner as AbstractPlanner
     from handful.planning.base import optimise as optimise
+    from handful.planning.categorical_cem import CategoricalCEM as CategoricalCEM
     from handful.planning.cem import CEM as CEM
     from handful.planning.gradient import GradientPlanner as GradientPlanner
     from handful.planning.icem import ICEM as ICEM
@@ -103,6 +104,7 @@ _HOMES = {
     "CEM": "planning.cem",
     "CVaR": "propagation.risk",
     "CartPoleSwingUp": "envs.cartpole",
+    "CategoricalCEM": "planning.categorical_cem",
     "ConstantPolicy": "policies.simple",
     "Dataset": "data.dataset",
     "Derivative": "models.physics_laws",

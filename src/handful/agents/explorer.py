@@ -12,9 +12,10 @@ from handful.task import Task
 def explorer(key: PRNGKeyArray, task: Task, colour: float | None) -> AbstractPolicy:
     """Uniform actions; or, with a colour, Gaussian ones with spectrum `f^-colour`, which move the system further.
 
-    The Gaussian's std is half the half-range.
+    The Gaussian's std is half the half-range. Categories are drawn alike and independently, whatever the colour: in one
+    trial of coloured ones a category may hardly occur.
     """
-    if colour is None:
+    if colour is None or task.categorical:
         return UniformPolicy.of(task)
     noise = coloured(key, (1, task.horizon, task.action_size), jnp.asarray(colour))[0]
     middle, half_range = (task.high + task.low) / 2, (task.high - task.low) / 2

@@ -69,7 +69,9 @@ def optimise(
 
 
 def middle(task: Task, horizon: int) -> Float[Array, "h a"]:
-    """The plan that stays in the middle of the action limits."""
+    """The plan that stays in the middle of the action limits. Raises `InputError` where categories have no middle."""
+    if task.categorical:
+        raise InputError("this planner searches continuous actions, this task's are categories: take CategoricalCEM")
     return jnp.broadcast_to((task.low + task.high) / 2, (horizon, task.action_size))
 
 

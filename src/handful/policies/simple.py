@@ -1,5 +1,6 @@
 """Policies that need no learning: uniform noise, a constant, a plan played from start to end."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -9,24 +10,29 @@ from handful.task import Task
 
 
 class UniformPolicy(AbstractPolicy):
-    """Independent uniform actions within the limits: the first trial."""
+    """Independent uniform actions within the limits, or categories that are equally likely: the first trial."""
 
     low: Float[Array, "a"]
     high: Float[Array, "a"]
+    categorical: bool = eqx.field(static=True, default=False)
 
     @classmethod
     def of(cls, task: Task) -> "UniformPolicy":
-        return cls(task.low, task.high)
+        return cls(task.low, task.high, task.categorical)
 
     def init(self) -> None:
         return None
 
     def __call__(self, key: PRNGKeyArray, obs: Float[Array, "o"], carry: None) -> tuple[Float[Array, "a"], None]:
-        return jax.random.uniform(key, self.low.shape, minval=self.low, maxval=self.high), None
+        drawn = jax.random.uniform(key, self.low.shape, minval=self.low, maxval=self.high)
+        return (chosen(drawn) if self.categorical else drawn), None
 
 
 class ConstantPolicy(AbstractPolicy):
-    """The same action always; zero is the baseline that a first trial should be read against."""
+    """The same action always; zero is the baseline that a first trial should be read against.
+
+    Where actions are categories, zero is the first one.
+    """
 
     action: Float[Array, "a"]
 
@@ -35,6 +41,11 @@ class ConstantPolicy(AbstractPolicy):
 
     def __call__(self, key: PRNGKeyArray, obs: Float[Array, "o"], carry: None) -> tuple[Float[Array, "a"], None]:
         return self.action, None
+
+
+def chosen(scores: Float[Array, "*b a"]) -> Float[Array, "*b a"]:
+    """The one-hot vector of the greatest entry, the first of equals."""
+    return jax.nn.one_hot(jnp.argmax(scores, -1), scores.shape[-1], dtype=scores.dtype)
 
 
 class OpenLoop(AbstractPolicy):
