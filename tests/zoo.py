@@ -18,12 +18,14 @@ from handful.models.ensemble_learner import EnsembleLearner
 from handful.models.gp.learner import GPLearner
 from handful.models.known import KnownDynamics
 from handful.models.linear import LinearLearner
+from handful.models.noiseless import Noiseless
 from handful.models.physics_laws import Derivative
 from handful.models.physics_learner import PhysicsLearner
 from handful.models.physics_parameters import Parameter
 from handful.models.recalibrated import Recalibrated
 from handful.models.residual import Residual
 from handful.models.trust import Trust
+from handful.planning.categorical_cem import CategoricalCEM
 from handful.planning.cem import CEM
 from handful.planning.gradient import GradientPlanner
 from handful.planning.icem import ICEM
@@ -34,6 +36,7 @@ from handful.planning.problem import Problem
 from handful.planning.shooting import RandomShooting
 from handful.policies.radial import RadialPolicy
 from handful.policies.simple import ConstantPolicy, OpenLoop, UniformPolicy
+from handful.propagation.doubt_only import DoubtOnly
 from handful.propagation.moments import DistributionSampling, Expectation, MomentMatching
 from handful.propagation.risk import CVaR, Mean, MeanStd
 from handful.propagation.trajectory_sampling import TS1, TSInf
@@ -51,6 +54,7 @@ def reward(obs, action, next_obs):
 
 # Three entries, the second an angle; two actions with different limits, neither symmetric.
 TASK = task_of(reward, 3, [-1.0, -0.8], [1.5, 0.4], angles=(1,), horizon=9, discount=0.97)
+CHOICE = task_of(reward, 3, [0.0, 0.0], [1.0, 1.0], angles=(1,), horizon=9, discount=0.97, categorical=True)
 PLAN = TASK.low + (TASK.high - TASK.low) * jnp.linspace(0.1, 0.8, HORIZON * 2).reshape(HORIZON, 2)
 
 
@@ -116,7 +120,8 @@ class Drift(eqx.Module):
 def physics():
     parameters = [Parameter("gain", 1.3, low=0.0), Parameter("drag", 0.6, low=-1.0, high=2.0)]
     learner = PhysicsLearner(Derivative(Drift()), parameters, noise=0.05)
-    return learner.model(learner.init(jax.random.key(3), TASK))
+    belief = learner.model(learner.init(jax.random.key(3), TASK))
+    return eqx.tree_at(lambda b: b.centre, belief, belief.centre + jnp.array([0.3, -0.2]))  # off the guess
 
 
 @functools.cache
@@ -134,6 +139,7 @@ MODELS = {
     "NetworkWorld": network_world,
     "KnownDynamics": known,
     "Recalibrated": lambda: Recalibrated(ensemble(), 1.4),
+    "Noiseless": lambda: Noiseless(bayesian_linear()),
     "BayesianLinear": bayesian_linear,
     "LinearWorld": lambda: one_world(bayesian_linear()),
     "GaussianProcess": gaussian_process,
@@ -152,6 +158,7 @@ PROPAGATORS = {
     "DistributionSampling": lambda: DistributionSampling(PARTICLES),
     "MomentMatching": lambda: MomentMatching(PARTICLES),
     "Expectation": Expectation,
+    "DoubtOnly": lambda: DoubtOnly(TS1(PARTICLES)),
 }
 
 RISKS = {"Mean": Mean, "MeanStd": lambda: MeanStd(-0.7), "CVaR": lambda: CVaR(0.4)}
@@ -159,6 +166,7 @@ RISKS = {"Mean": Mean, "MeanStd": lambda: MeanStd(-0.7), "CVaR": lambda: CVaR(0.
 PLANNERS = {
     "RandomShooting": lambda: RandomShooting(HORIZON, candidates=30, iterations=2),
     "CEM": lambda: CEM(HORIZON, candidates=24, elites=5, iterations=3),
+    "CategoricalCEM": lambda: CategoricalCEM(HORIZON, candidates=12, elites=3, iterations=2),
     "ICEM": lambda: ICEM(HORIZON, candidates=24, elites=5, iterations=3, keep=2),
     "ILQR": lambda: ILQR(HORIZON, iterations=3),
     "GradientPlanner": lambda: GradientPlanner(HORIZON, starts=3, iterations=4),
@@ -166,8 +174,13 @@ PLANNERS = {
 }
 
 
-def problem(model=None, propagator=None, risk=None):
-    return Problem(TASK, model or ensemble(), propagator or TSInf(PARTICLES), risk or Mean())
+def problem(model=None, propagator=None, risk=None, task=TASK):
+    return Problem(task, model or ensemble(), propagator or TSInf(PARTICLES), risk or Mean())
+
+
+def task_for(planner):
+    """The task whose actions are of the planner's kind."""
+    return CHOICE if planner == "CategoricalCEM" else TASK
 
 
 POLICIES = {

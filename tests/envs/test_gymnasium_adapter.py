@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from handful.data.features import Features
+from handful.envs import screen
 from handful.envs.gymnasium_adapter import GymnasiumEnv
 from handful.errors import InputError
 
@@ -192,18 +193,20 @@ def test_a_picture_where_there_is_one():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere MuJoCo needs no screen that could be missing")
 def test_mujoco_is_not_asked_to_draw_where_that_would_abort_the_process(monkeypatch):
-    def drawn(**environ):
+    def drawn(*, egl=False, **environ):
+        monkeypatch.setattr(screen, "egl_draws", lambda: egl)
         for name in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"):
             monkeypatch.delenv(name, raising=False)
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
         asked = []
         env = GymnasiumEnv(Drift(mujoco_renderer=None, render_mode="rgb_array", render=lambda: asked.append(True)))
-        assert any("MUJOCO_GL=egl" in note for note in env.notes) == (not environ)
+        assert any("neither a screen nor EGL" in note for note in env.notes) == (not environ and not egl)
         env.draw()
         return bool(asked)
 
     assert not drawn()
+    assert drawn(egl=True)
     assert drawn(DISPLAY=":0")
     assert drawn(MUJOCO_GL="egl")
 

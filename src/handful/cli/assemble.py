@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from handful.task import Task
 
 Agent = Literal["pets", "mpc", "pilco"]
-Model = Literal["ensemble", "gp", "linear", "physics", "physics+ensemble"]
-Planner = Literal["cem", "icem", "mppi", "shooting", "gradient", "ilqr"]
+Model = Literal["ensemble", "gp", "linear", "physics", "physics+ensemble", "truth", "d", "p", "de", "pe"]
+Planner = Literal["cem", "icem", "mppi", "shooting", "gradient", "ilqr", "categorical-cem"]
 Propagation = Literal["ts-inf", "ts1", "expectation", "ds", "mm"]
+
+SINGLE, POINTS = {"d", "p"}, {"d", "de"}  # models of one net; of nets that foretell a point
+NETS = {"ensemble", "pe", "de", *SINGLE}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +28,8 @@ class AgentOptions:
     agent: Agent = "pets"
     """pets and mpc plan through what they learn; pilco improves a policy inside it"""
     model: Model | None = None
-    """the belief: ensemble if left out, gp for pilco; physics needs equations, which the built-in tasks have"""
+    """the belief: ensemble if left out, gp for pilco; physics and truth are of built-in tasks; d, p, de and pe are
+    PETS's ablations: one net or an ensemble, of points or probabilistic"""
     paper: bool = False
     """PETS exactly as published: large nets, slow on a CPU"""
     planner: Planner | None = None
@@ -58,16 +62,20 @@ def agent_of(options: AgentOptions, env: Any) -> "AbstractAgent":
     from handful.agents.pets import FIRST_COLOUR
     from handful.agents.policy_search import PolicySearchAgent
     from handful.devices import all_devices
+    from handful.envs.base import AbstractEnv
     from handful.propagation.risk import Mean, MeanStd
 
     _check(options)
     learner, task = learner_of(options, env), env.task
+    on_host = model_of(options) == "truth" and not isinstance(env, AbstractEnv)
+    if on_host:
+        _check_on_host(options)
     risk = Mean() if options.risk is None else MeanStd(options.risk)
     colour = None if options.paper else FIRST_COLOUR
     if options.agent == "pilco":
         return PolicySearchAgent(learner, _propagator(options), _ascent(options, task), risk, 50, colour)
     planner = _planner(options, task)
-    return MPCAgent(learner, planner, _propagator(options), risk, colour, all_devices())
+    return MPCAgent(learner, planner, _propagator(options), risk, colour, None if on_host else all_devices())
 
 
 def model_of(options: AgentOptions) -> Model:
@@ -78,8 +86,10 @@ def model_of(options: AgentOptions) -> Model:
 def learner_of(options: AgentOptions, env: Any) -> "AbstractLearner":
     """The learner for the belief that the options name."""
     from handful.agents.task_physics import physics_of
+    from handful.agents.truth import truth_of
     from handful.models.gp.learner import GPLearner
     from handful.models.linear import LinearLearner
+    from handful.models.point_learner import PointLearner
     from handful.models.recalibrated import RecalibratedLearner
     from handful.models.residual import ResidualLearner
 
@@ -90,6 +100,11 @@ def learner_of(options: AgentOptions, env: Any) -> "AbstractLearner":
         "linear": LinearLearner,
         "physics": physics,
         "physics+ensemble": lambda: ResidualLearner(physics(), _ensemble(options)),
+        "truth": lambda: truth_of(env),
+        "d": lambda: PointLearner.of(_ensemble(options)),
+        "p": lambda: _ensemble(options),
+        "de": lambda: PointLearner.of(_ensemble(options)),
+        "pe": lambda: _ensemble(options),
     }[model_of(options)]()
     return learner if options.recalibrate is None else RecalibratedLearner(learner, options.recalibrate)
 
@@ -99,7 +114,8 @@ def _ensemble(options: AgentOptions) -> "EnsembleLearner":
     from handful.devices import all_devices
 
     make = pets_paper_learner if options.paper else pets_learner
-    learner = make() if options.members is None else make(members=options.members)
+    members = 1 if model_of(options) in SINGLE else options.members
+    learner = make() if members is None else make(members=members)
     if options.paper:  # small nets fit as fast alone, and compile in half the time
         learner = dataclasses.replace(learner, mesh=all_devices())
     if options.fit_steps is None:
@@ -118,17 +134,23 @@ def _check(options: AgentOptions) -> None:
         raise InputError(f"--fit-steps must be at least 1, got {options.fit_steps}")
     if options.risk is not None and not math.isfinite(options.risk):
         raise InputError(f"--risk must be finite, got {options.risk}")
-    if options.paper and named(options) != "pets":
-        raise InputError(f"--paper is PETS as published; leave --agent and --model out, got {options.agent} on {model}")
+    if options.paper and (options.agent != "pets" or model not in NETS):
+        raise InputError(
+            f"--paper is PETS as published and its ablations d, p, de and pe; leave --agent and --model out, got "
+            f"{options.agent} on {model}"
+        )
     if options.recalibrate is not None and not 0 < options.recalibrate < math.inf:
         raise InputError(f"--recalibrate must be finite and above zero, got {options.recalibrate}")
+    if options.recalibrate is not None and model == "truth":
+        raise InputError("--recalibrate stretches noise and doubt, and --model truth has neither; leave it out")
     if options.guess_error is not None and "physics" not in model:
         raise InputError(f"--guess-error is of physics; leave it out with --model {model}")
     if options.guess_error is not None and not 0 < options.guess_error < math.inf:
         raise InputError(f"--guess-error must be finite and above zero, got {options.guess_error}")
-    without = [name for name in ("members", "fit_steps") if getattr(options, name) is not None]
-    if "ensemble" not in model and without:
-        raise InputError(f"--{without[0].replace('_', '-')} is of ensembles; leave it out with --model {model}")
+    if options.members is not None and (model in SINGLE or not _has_nets(model)):
+        raise InputError(f"--members is of ensembles; leave it out with --model {model}")
+    if options.fit_steps is not None and not _has_nets(model):
+        raise InputError(f"--fit-steps is of nets; leave it out with --model {model}")
     without = [name for name in ("planner", "candidates", "iterations") if getattr(options, name) is not None]
     if options.agent == "pilco" and without:
         raise InputError(f"--{without[0]} is of planners; pilco improves a policy instead")
@@ -136,12 +158,30 @@ def _check(options: AgentOptions) -> None:
 
 def named(options: AgentOptions) -> Agent:
     """The agent's name for the record: PETS with another belief is no longer PETS."""
-    return "mpc" if options.agent == "pets" and model_of(options) != "ensemble" else options.agent
+    return "mpc" if options.agent == "pets" and model_of(options) not in {"ensemble", "pe"} else options.agent
+
+
+def _has_nets(model: Model) -> bool:
+    return model in NETS or model == "physics+ensemble"
+
+
+def _check_on_host(options: AgentOptions) -> None:
+    """Physics that runs outside compiled code has no derivatives."""
+    from handful.errors import InputError
+
+    without = "needs derivatives, and MuJoCo behind --model truth gives none"
+    if options.agent == "pilco":
+        raise InputError(f"--agent pilco {without}; leave --agent out")
+    if options.planner in {"gradient", "ilqr"}:
+        raise InputError(f"--planner {options.planner} {without}; choose --planner cem, icem, mppi or shooting")
 
 
 def _ascent(options: AgentOptions, task: "Task") -> Any:
     from handful.agents.policy_search import Ascent
+    from handful.errors import InputError
 
+    if task.categorical:
+        raise InputError("--agent pilco improves a policy of continuous actions, and this task's are categories")
     return Ascent(horizon=_horizon(options, min(75, task.horizon), task))
 
 
@@ -158,6 +198,7 @@ def _horizon(options: AgentOptions, usual: int, task: "Task") -> int:
 def _planner(options: AgentOptions, task: "Task") -> "AbstractPlanner":
     from handful.agents.pets import pets_planner
     from handful.errors import InputError
+    from handful.planning.categorical_cem import CategoricalCEM
     from handful.planning.cem import CEM
     from handful.planning.gradient import GradientPlanner
     from handful.planning.icem import ICEM
@@ -167,15 +208,21 @@ def _planner(options: AgentOptions, task: "Task") -> "AbstractPlanner":
 
     kinds = {
         "cem": CEM, "icem": ICEM, "mppi": MPPI, "shooting": RandomShooting, "gradient": GradientPlanner, "ilqr": ILQR,
+        "categorical-cem": CategoricalCEM,
     }  # fmt: skip
-    kind = kinds[options.planner or ("cem" if options.paper else "icem")]
-    sizes: dict[str, Any] = {"horizon": _horizon(options, min(25 if options.paper else 20, task.horizon), task)}
+    usual = "categorical-cem" if task.categorical else "cem" if options.paper else "icem"
+    kind = kinds[options.planner or usual]
+    if task.categorical != (kind is CategoricalCEM):
+        there, wanted = ("categories", "categorical-cem") if task.categorical else ("continuous", "icem")
+        raise InputError(f"this task's actions are {there}; take --planner {wanted}, got {options.planner}")
+    ahead = CategoricalCEM.horizon if task.categorical else 25 if options.paper else 20
+    sizes: dict[str, Any] = {"horizon": _horizon(options, min(ahead, task.horizon), task)}
     sizes |= {k: v for k in ("candidates", "iterations") if (v := getattr(options, k)) is not None}
     if options.candidates is not None and kind in {ILQR, GradientPlanner}:
         raise InputError(f"--candidates is of planners that sample; leave it out with --planner {options.planner}")
-    if options.candidates is not None and kind in {CEM, ICEM}:
+    if options.candidates is not None and kind in {CEM, ICEM, CategoricalCEM}:
         sizes["elites"] = max(1, options.candidates // 10)
-    least = 3 if kind is ICEM else 1  # one fresh plan, one elite kept, the mean
+    least = 3 if kind in {ICEM, CategoricalCEM} else 1  # one fresh plan, one elite kept, the mean
     for name, floor in (("candidates", least), ("iterations", 1)):
         if sizes.get(name, floor) < floor:
             raise InputError(f"--{name} must be at least {floor}, got {sizes[name]}")
@@ -188,6 +235,7 @@ def _planner(options: AgentOptions, task: "Task") -> "AbstractPlanner":
 
 def _propagator(options: AgentOptions) -> "AbstractPropagator":
     from handful.errors import InputError
+    from handful.propagation.doubt_only import DoubtOnly
     from handful.propagation.moments import DistributionSampling, Expectation, MomentMatching
     from handful.propagation.trajectory_sampling import TS1, TSInf
 
@@ -199,8 +247,10 @@ def _propagator(options: AgentOptions) -> "AbstractPropagator":
         return Expectation()
     kinds = {"ts-inf": TSInf, "ts1": TS1, "ds": DistributionSampling, "mm": MomentMatching}
     kind = kinds[options.propagation or ("mm" if options.agent == "pilco" else "ts-inf")]
-    members = _ensemble(options).members if "ensemble" in model_of(options) else 1
+    model = model_of(options)
+    members = _ensemble(options).members if _has_nets(model) else 1
     usual = 20 if options.paper or kind is MomentMatching else max(members, 5)
+    usual = 1 if model in {"truth", "d"} else usual  # all particles would be the same
     particles = -(-usual // members) * members if options.particles is None else options.particles
     if particles < 1 or (kind in {TSInf, TS1} and particles % members):
         raise InputError(
@@ -209,4 +259,4 @@ def _propagator(options: AgentOptions) -> "AbstractPropagator":
             if members > 1
             else f"--particles must be at least 1, got {particles}"
         )
-    return kind(particles)
+    return DoubtOnly(kind(particles)) if model in POINTS else kind(particles)

@@ -13,23 +13,28 @@ from handful.envs.gymnasium_adapter import GymnasiumEnv
 from handful.envs.mujoco_system import MujocoSystem
 from handful.task import never
 
-XML = """
+MARKS = "".join(f'<geom type="box" pos="{x / 2} 0 0" size="0.01 0.02 0.05"/>' for x in range(-6, 7))
+
+XML = f"""
 <mujoco>
   <option integrator="RK4" timestep="0.02"/>
+  <visual><headlight ambient="0.5 0.5 0.5"/></visual>
+  <asset><texture type="skybox" builtin="flat" rgb1="0.97 0.98 0.99" width="16" height="96"/></asset>
+  <default><geom contype="0" conaffinity="0" rgba="0.55 0.61 0.66 1"/></default>
   <worldbody>
-    <light pos="0 -3 3" dir="0 1 -1"/>
-    <geom type="capsule" fromto="-2.5 0 0 2.5 0 0" size="0.02" rgba="0.4 0.4 0.4 1" contype="0" conaffinity="0"/>
+    <geom type="capsule" fromto="-3 0 0 3 0 0" size="0.015"/>{MARKS}
+    <geom type="sphere" pos="0 0.1 0.6" size="0.06" rgba="0.25 0.56 0.4 0.6"/>
     <body>
+      <camera name="view" mode="track" pos="0 -2.4 0.1" xyaxes="1 0 0 0 0 1"/>
       <joint name="slider" type="slide" axis="1 0 0" damping="1" limited="true" range="-2.5 2.5"/>
       <inertial pos="0 0 0" mass="10.47198" diaginertia="1 1 1"/>
-      <geom type="box" size="0.15 0.1 0.08" rgba="0.2 0.4 0.7 1" contype="0" conaffinity="0"/>
+      <geom type="box" size="0.15 0.1 0.08" rgba="0.2 0.43 0.66 1"/>
       <body>
         <joint name="hinge" type="hinge" axis="0 1 0" damping="1"/>
         <inertial pos="0 0 -0.3" mass="5.01859" diaginertia="0.18875 0.18875 0.01"/>
-        <geom type="capsule" fromto="0 0 0 0 0 -0.6" size="0.04" rgba="0.8 0.4 0.1 1" contype="0" conaffinity="0"/>
+        <geom type="capsule" fromto="0 0 0 0 0 -0.6" size="0.03" rgba="0.9 0.49 0.2 1"/>
       </body>
     </body>
-    <camera name="side" pos="0 -4 0.3" xyaxes="1 0 0 0 0 1"/>
   </worldbody>
   <actuator><motor joint="slider" gear="100" ctrllimited="true" ctrlrange="-3 3"/></actuator>
 </mujoco>
@@ -41,7 +46,7 @@ class CartPoleMujoco(MujocoSystem):
 
     def __init__(self) -> None:
         model = mujoco.MjModel.from_xml_string(XML)
-        super().__init__(model, reward=CartPoleSwingUp().task.reward, substeps=2, steps=200, camera="side")
+        super().__init__(model, reward=CartPoleSwingUp().task.reward, substeps=2, steps=200, camera="view")
 
     def start(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
         return rng.normal(0.0, 0.1, 2), rng.normal(0.0, 0.1, 2)

@@ -1,8 +1,6 @@
 """A Gymnasium environment as a system to control: stepped on the host, never pretended to be pure."""
 
 import math
-import os
-import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -22,12 +20,13 @@ from handful.envs.gymnasium_task import (
     probe,
     task_of,
 )
+from handful.envs.screen import backend, chosen
 from handful.errors import InputError
 from handful.task import Task
 
 Answer = TypeVar("Answer")
 
-SCREENLESS = "no pictures are drawn, since there is no screen; set MUJOCO_GL=egl to draw without one"
+SCREENLESS = "no pictures are drawn, since there is neither a screen nor EGL (Debian: libegl1 and libgl1-mesa-dri)"
 
 
 class GymnasiumEnv:
@@ -71,13 +70,19 @@ class GymnasiumEnv:
         self.env, self.physics = env, physics
         given = {"reward": reward, "terminated": terminated, "names": names, "angles": angles, "info": info}
         self.task, self._info = task_of(env, **given, memoryless=memoryless), info_keys(info)
-        self.notes = (*notes_of(env, self.task), *((SCREENLESS,) if _is_screenless(env) else ()))
-        self._draws = env.render_mode == "rgb_array" and not _is_screenless(env)
+        self._backend = backend() if hasattr(env.unwrapped, "mujoco_renderer") else ""
+        self.notes = (*notes_of(env, self.task), *((SCREENLESS,) if self._backend is None else ()))
+        self._draws = env.render_mode == "rgb_array" and self._backend is not None
         self._actions = action_space(env)
         # of the environment's own observation
         self._size = self.task.obs_size - len(self._info) - len(self._learned)
         self._time = 0  # [steps] since the reset
         probe(self.task, self.reset(seed=0))
+
+    @property
+    def told_size(self) -> int:
+        """Entries of the observation that come before what is there to be learned."""
+        return self._size + len(self._info)
 
     def reset(self, seed: int) -> Float[np.ndarray, "o"]:
         """Start a trial. The same seed starts the same trial, as far as the environment keeps to that."""
@@ -106,7 +111,8 @@ class GymnasiumEnv:
         if not self._draws:
             return None
         try:
-            frame = np.asarray(self.env.render())
+            with chosen(self._backend):
+                frame = np.asarray(self.env.render())
         except Exception as error:  # noqa: BLE001  # a missing screen or drawing package must not end a trial
             self._draws = False
             self.notes += (f"no pictures are drawn, since rendering raised {type(error).__name__}: {one_line(error)}",)
@@ -189,12 +195,6 @@ class GymnasiumEnv:
         learned = [reward] if isinstance(self.task.reward, LearnedReward) else []
         learned += [float(terminated)] if isinstance(self.task.terminated, LearnedTermination) else []
         return np.append(obs, np.array([*noted, *learned], obs.dtype))
-
-
-def _is_screenless(env: gymnasium.Env) -> bool:
-    """Whether a picture would be asked of MuJoCo with nowhere to draw it, which aborts the whole process."""
-    somewhere = {"DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"} & os.environ.keys()
-    return sys.platform == "linux" and not somewhere and hasattr(env.unwrapped, "mujoco_renderer")
 
 
 def _described(value: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from handful.envs.gymnasium_adapter import GymnasiumEnv
-from handful.envs.mujoco_system import MujocoSystem, installed
+from handful.envs.mujoco_system import AIM, MOVED, STEEL, MujocoSystem, installed, photographed
 from handful.envs.reacher_7dof import LINKS, reached
 from handful.fields import Real, real
 from handful.task import never
@@ -42,7 +42,7 @@ class Pusher(MujocoSystem):
     """Joint angles, joint velocities, place of the tip, place of the object."""
 
     def __init__(self) -> None:
-        super().__init__(table(), reward=PushReward(), substeps=4, steps=150)
+        super().__init__(table(), reward=PushReward(), substeps=4, steps=150, camera="view")
 
     def start(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "11"], Float[np.ndarray, "11"]]:
         pushed = np.array(OBJECT) + rng.normal(0.0, 0.025, 2)
@@ -68,6 +68,12 @@ def table() -> mujoco.MjModel:
     """Gymnasium's pusher, whose shoulder turns a little further."""
     spec = mujoco.MjSpec.from_file(installed("pusher.xml"))
     spec.joint("r_shoulder_pan_joint").range = (-2.2854, 2.0)
+    for geom in spec.geoms:
+        geom.rgba = STEEL if geom.name != "table" else (0.6, 0.63, 0.66, 1.0)
+    for body, colour in (("object", MOVED), ("goal", AIM)):
+        for geom in spec.body(body).geoms:
+            geom.rgba = colour
+    photographed(spec, place=(0.9, 1.1, 0.9), towards=(0.4, -0.3, -0.2))
     return spec.compile()
 
 

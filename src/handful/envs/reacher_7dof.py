@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from handful.envs.gymnasium_adapter import GymnasiumEnv
-from handful.envs.mujoco_system import MujocoSystem, installed
+from handful.envs.mujoco_system import AIM, STEEL, MujocoSystem, installed, photographed
 from handful.fields import Real, real
 from handful.task import never
 
@@ -66,7 +66,7 @@ class Reacher(MujocoSystem):
 
     def __init__(self) -> None:
         self.target = np.zeros(3)
-        super().__init__(arm(), reward=ReachReward(), substeps=2, steps=150)
+        super().__init__(arm(), reward=ReachReward(), substeps=2, steps=150, camera="view")
 
     def start(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "7"], Float[np.ndarray, "7"]]:
         self.target = np.array([0.0, 0.25, 0.0]) + rng.normal(0.0, 0.1, 3)
@@ -91,7 +91,7 @@ def arm() -> mujoco.MjModel:
         spec.delete(spec.body(body))
     spec.delete(spec.geom("table"))
     for geom in spec.geoms:
-        geom.contype = geom.conaffinity = 0
+        geom.contype, geom.conaffinity, geom.rgba = 0, 0, STEEL
     spec.body("r_shoulder_pan_link").pos = BASE
     for joint in spec.joints:
         joint.damping = (
@@ -102,9 +102,8 @@ def arm() -> mujoco.MjModel:
     for motor in spec.actuators:
         motor.ctrlrange = (-TORQUE, TORQUE)
     target = spec.worldbody.add_body(name="target")
-    target.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.03, 0, 0], rgba=[0.9, 0.2, 0.2, 1], contype=0, conaffinity=0
-    )
+    target.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.03, 0, 0], rgba=AIM, contype=0, conaffinity=0)
+    photographed(spec, place=(1.5, 0.9, 1.1), towards=(0.25, 0.0, 0.0))
     return spec.compile()
 
 
