@@ -7,6 +7,10 @@ import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["MPLBACKEND"] = "Agg"
+# Compiling takes most of the suite's time. Older, quicker code generation, hardly optimised, halves it; tests marked
+# `arithmetic` compute for longer than they compile, and get the optimisation back.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
 from jaxtyping import install_import_hook
 
@@ -20,6 +24,14 @@ def pytest_configure(config):
 
     jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Optimise what the test and its fixtures compile only where that pays."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", item.get_closest_marker("arithmetic") is None)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -36,6 +36,7 @@ def mean_returns(env, learned, seed):
     return [float(np.mean(returns_of(starts, env, policy))) for policy in policies]
 
 
+@pytest.mark.arithmetic
 @pytest.mark.parametrize("seed", SEEDS)
 def test_it_brings_a_mass_to_rest(seed):
     """At most half of what zero action costs, after three controlled trials (seen: a quarter)."""
@@ -45,6 +46,7 @@ def test_it_brings_a_mass_to_rest(seed):
 
 
 @pytest.mark.slow
+@pytest.mark.arithmetic
 @pytest.mark.parametrize("seed", SEEDS)
 def test_it_swings_a_pendulum_up(seed):
     """A mean of -400 after four controlled trials (seen: -180, -168); zero and random action stay below -1000."""

@@ -60,6 +60,7 @@ def test_the_reward_of_the_mean_earns_less_than_it_expects(told):
 
 
 @pytest.mark.slow
+@pytest.mark.arithmetic
 def test_five_nets_say_more_of_an_unseen_trial_than_one_and_a_gaussian_process_errs_least(told):
     """The likelihood of a mixture is at least the mean of its members' (Jensen), and here far above that of any one.
 
