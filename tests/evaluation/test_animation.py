@@ -7,7 +7,8 @@ from PIL import Image
 
 from handful.envs.point_mass import PointMass
 from handful.errors import InputError
-from handful.evaluation.animation import LINGER_MS, animate
+from handful.evaluation.animation import animate
+from handful.training.film import LINGER_MS
 
 
 class Swatch(PointMass):

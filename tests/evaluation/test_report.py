@@ -16,7 +16,8 @@ from handful.envs.point_mass import PointMass
 from handful.errors import InputError
 from handful.evaluation.facts import command, number
 from handful.evaluation.record import read
-from handful.evaluation.report import write_report
+from handful.evaluation.report import _film, write_report
+from handful.training.film import film_path, gif
 from handful.training.run import COLUMNS, RunFolder
 
 FIGURES = {
@@ -213,12 +214,28 @@ def test_a_task_that_cannot_be_loaded_any_more(obs_size, make_run, tmp_path):
 
 
 def test_a_hosted_environment_has_no_animation(make_run, tmp_path):
-    folder = reported(make_run(tmp_path / "run", 1, task="gymnasium:Pendulum-v1", obs_size=5, action_size=1))
+    folder = reported(make_run(tmp_path / "run", 1, task="gymnasium:Pendulum-v1", obs_size=3, action_size=1))
     text = text_of(folder)
     assert "cannot be drawn" in text
     assert not (folder.path / "videos" / "best-trial.gif").exists()
     assert "sizes" not in text
     assert "interaction 46 steps 2.3 s" in text  # 46 steps of 0.05 s
+
+
+def test_a_hosted_environment_shows_the_film_that_was_taken(make_run, tmp_path):
+    """Of the best trial, and of another only where there is none of that."""
+    folder = make_run(tmp_path / "run", 2, task="gymnasium:Pendulum-v1", obs_size=3, action_size=1)
+    best = read(folder).best.trial
+    other = (best + 1) % 3
+    films = {trial: gif([np.full((9, 12, 3), 60 * trial, np.uint8)] * 2, [0, 4], 0.05) for trial in (best, other)}
+    film_path(folder.path, other).write_bytes(films[other])
+    picture = _film(read(folder))
+    assert picture.data == films[other]
+    assert picture.caption.startswith(f"Trial {other}; of the best, {best}, there is no film")
+    film_path(folder.path, best).write_bytes(films[best])
+    assert "The best trial, number" in text_of(reported(folder))
+    assert base64.b64encode(films[best]).decode() in page_of(folder)
+    assert film_path(folder.path, best).read_bytes() == films[best]
 
 
 def test_a_task_that_has_changed_since(make_run, tmp_path):

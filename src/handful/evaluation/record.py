@@ -13,6 +13,7 @@ from handful.envs.loading import load
 from handful.envs.registry import TASKS
 from handful.errors import InputError
 from handful.task import Task
+from handful.training.film import film_path
 from handful.training.run import Row, RunFolder
 
 Arrays = dict[str, np.ndarray]
@@ -45,6 +46,7 @@ class Record:
     trials: dict[int, Arrays]  # only those whose file can be read
     task: Task | None  # None where the environment cannot be loaded here
     env: AbstractEnv | None  # None also where it cannot be drawn at an observation
+    films: dict[int, bytes]  # GIFs of trials that could be drawn only while they happened
     notes: list[str]  # what is missing, in sentences
 
     @property
@@ -130,7 +132,8 @@ def read(folder: RunFolder) -> Record:
     sizes = {(arrays["obs"].shape[1], arrays["action"].shape[1]) for arrays in trials.values()}
     if task and sizes - {(task.obs_size, task.action_size)}:
         task, env, note = None, None, "The task has other sizes now than in this run, so entries have no names here."
-    return Record(config, summary, rows, trials, task, env, notes + ([note] if note else []))
+    films = {row.trial: path.read_bytes() for row in rows if (path := film_path(folder.path, row.trial)).exists()}
+    return Record(config, summary, rows, trials, task, env, films, notes + ([note] if note else []))
 
 
 def finite(array: np.ndarray) -> np.ndarray:

@@ -18,7 +18,8 @@ def write_report(folder: RunFolder) -> None:
     """Write `figures/*.png`, `videos/best-trial.gif` and `report.html`, whole each, in this order.
 
     What the run does not hold is left out and said: an interrupted run has no baselines, a run of one random trial no
-    plans, a hosted environment no animation.
+    plans, an environment that draws nothing no animation. Of one that could be drawn only while it ran, the film that
+    was taken then is shown.
 
     Raises `InputError` where no trial is finished or the folder cannot be written.
     """
@@ -55,14 +56,26 @@ def _learned(record: Record) -> Section:
         ),
     )
     try:
-        return Section("What it learned", pictures=[_animation(record), curve])
+        moving = _film(record) if record.films else _animation(record)
+        return Section("What it learned", pictures=[moving, curve])
     except InputError as error:
         return Section("What it learned", f"There is no animation of the best trial: {error}.", [curve])
 
 
+def _film(record: Record) -> Picture:
+    """Of the best trial; of another where there is none of that."""
+    best = record.best.trial
+    shown = best if best in record.films else max(record.films)
+    what = (
+        f"The best trial, number {best}" if shown == best else f"Trial {shown}; of the best, {best}, there is no film"
+    )
+    caption = f"{what}, at the speed at which it happened, over and over."
+    return Picture(f"videos/trial-{shown:03d}.gif", record.films[shown], caption)
+
+
 def _animation(record: Record) -> Picture:
     if record.env is None or not record.trials:
-        raise InputError("this environment cannot be drawn at the observations on record")
+        raise InputError("this environment was not filmed, and cannot be drawn at the observations on record")
     best = record.best_of(record.trials)
     data = animate(record.env, within_trial.visited(record.trials[best]))
     seconds = facts.number(len(record.trials[best]["reward"]) * record.labels.dt)

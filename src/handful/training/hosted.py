@@ -1,5 +1,6 @@
 """Trials on a system that lives on the host: the policy is compiled, the loop around it is Python's."""
 
+from time import perf_counter
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -11,7 +12,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from handful.envs.gymnasium_adapter import GymnasiumEnv
 from handful.errors import InputError
 from handful.policies.base import AbstractPolicy
-from handful.training.collect import Piece, Watch
+from handful.training.collect import Piece, Watch, nothing
+from handful.training.film import Film
 from handful.types import Transition
 
 Tree = TypeVar("Tree")
@@ -22,6 +24,8 @@ class Hosted:
 
     The start of a trial is seeded by its key and each step's key by its time, so a trial that is run again from its
     start gives the same data where the environment itself does.
+
+    A trial that is watched is filmed too, where the environment draws itself.
     """
 
     def __init__(self, env: GymnasiumEnv) -> None:
@@ -31,9 +35,17 @@ class Hosted:
         self._carry: Any  # the policy's
         self._time = 0  # [steps] since the reset
         self._over = True
+        self.film = Film(env.task.horizon)  # of the trial in progress, or the last one
+        self.drawing_s = 0.0  # [s] of the last `advance`, which were no time of the policy's
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that a person should hear."""
+        return self.env.notes
 
     def start(self, key: PRNGKeyArray, policy: AbstractPolicy) -> None:
         """Begin a trial."""
+        self.film = Film(self.task.horizon)
         self._key, self._carry, self._time, self._over = key, _init(policy), 0, False
         self._obs = self.env.reset(seed_of(key))
 
@@ -42,9 +54,12 @@ class Hosted:
         if self._over:
             raise RuntimeError("the trial is over: begin another one with start()")
         rows, watched = _empty(steps, self.task.obs_size, self.task.action_size, self._obs.dtype), []
+        self.drawing_s = 0.0
+        self._shoot(watch)
         while len(watched) < steps and not self._over:
             seen = self._step(policy, watch, rows, len(watched))
             watched.append(seen)
+            self._shoot(watch)
         valid = jnp.arange(steps) < len(watched)
         watched += [watched[-1]] * (steps - len(watched))  # the last row is what a display shows
         stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *watched)
@@ -75,6 +90,16 @@ class Hosted:
             rows[name][row] = value
         self._obs, self._over = next_obs, terminated or truncated
         return seen
+
+    def _shoot(self, watch: Watch) -> None:
+        """Take a frame, if it is time for one."""
+        if watch is nothing or not self.film.wants(self._time, over=self._over):
+            return
+        began = perf_counter()
+        frame = self.env.draw()
+        if frame is not None:
+            self.film.add(self._time, frame)
+        self.drawing_s += perf_counter() - began
 
 
 def seed_of(key: PRNGKeyArray) -> int:
