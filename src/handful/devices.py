@@ -1,11 +1,14 @@
 """The devices that share work: all local ones of the default kind."""
 
+import dataclasses
 from typing import TypeVar
 
+import equinox as eqx
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 Tree = TypeVar("Tree")
+Module = TypeVar("Module", bound=eqx.Module)
 
 AXIS = "devices"
 
@@ -18,6 +21,18 @@ def all_devices() -> Mesh | None:
     """
     devices = jax.local_devices()
     return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,)) if len(devices) > 1 else None
+
+
+def undivided(module: Module) -> Module:
+    """The same module without a mesh in it: all of its work on one device, for when devices share something larger."""
+    fields = {field.name: getattr(module, field.name) for field in dataclasses.fields(module)}
+    alone = {
+        name: None if isinstance(value, Mesh) else undivided(value)
+        for name, value in fields.items()
+        if isinstance(value, Mesh | eqx.Module)
+    }
+    changed = {name: value for name, value in alone.items() if value is not fields[name]}
+    return dataclasses.replace(module, **changed) if changed else module
 
 
 def everywhere(mesh: Mesh | None, tree: Tree) -> Tree:

@@ -68,6 +68,14 @@ def made(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def group(tmp_path_factory) -> Path:
+    """A finished group of two seeds, the first that of `made`. Never written to, as `made`."""
+    folder = tmp_path_factory.mktemp("made") / "group"
+    assert main(["train", "point-mass", *WORDS, "--seeds", "0,5", "--out", str(folder)]) == 0
+    return folder
+
+
 @pytest.fixture
 def finished(made, tmp_path) -> Path:
     """A copy of a finished run."""

@@ -118,6 +118,32 @@ def test_an_interrupted_run_says_how_to_go_on(presses, command, tmp_path):
     assert len(untimed(run)) == 1
 
 
+@pytest.mark.slow
+def test_a_group_killed_and_interrupted_ends_with_the_same_metrics(command, tmp_path):
+    """Three seeds: killed after the first trial, resumed, interrupted after the second, resumed again."""
+    small = ["--model", "linear", "--horizon", 3, "--candidates", 6, "--iterations", 1, "--particles", 2]
+    words = ["train", "point-mass", *small, "--trials", 3, "--seeds", "1-2,7"]
+    assert command(*words, "--out", tmp_path / "whole").wait() == 0
+    process = command(*words, "--out", tmp_path / "group")
+    read_until(process, "trial  1")
+    kill(process)
+    process = command("train", "--resume", tmp_path / "group")
+    read_until(process, "trial  2")
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert f"3 of 4 trials of every seed are safe; go on with: handful train --resume {tmp_path / 'group'}" in out
+    out, err = command("train", "--resume", tmp_path / "group").communicate()
+    assert err == ""
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("trial ")] == ["3"]
+    for seed in (1, 2, 7):
+        one, other = (tmp_path / name / f"seed-{seed}" for name in ("group", "whole"))
+        assert untimed(one) == untimed(other)
+        assert len(untimed(one)) == 4
+        check_whole(one)
+        assert (one / "report.html").exists()
+
+
 @pytest.mark.parametrize("wait", [0.4, 0.9, 1.6])
 def test_an_interrupt_before_the_run_begins_is_heard_and_leaves_no_half_made_folder(wait, command, tiny, tmp_path):
     process = command("train", "point-mass", *tiny, "--out", tmp_path / "run")

@@ -1,5 +1,6 @@
 """What a person reads while a run goes on."""
 
+import dataclasses
 import io
 import types
 
@@ -9,9 +10,10 @@ import pytest
 from rich.console import Console
 
 from handful.models.base import FitReport
-from handful.training.loop import Trial
+from handful.training.loop import Tally, Trial
 from handful.training.progress import LiveProgress, PlainProgress, observer_for
 from handful.training.run import Row
+from handful.training.seeds_progress import SeedsProgress
 
 CLOCK = "handful.training.progress.time"
 
@@ -112,6 +114,31 @@ def test_returns_that_are_not_finite_do_not_stop_the_display(returns, tmp_path):
     for index, value in enumerate(returns):
         observer.finished(trial(index, value))
     assert len(shown(observer)[-1].split()[1]) == len(returns)
+
+
+def test_seeds_side_by_side_are_told_by_their_mean_and_the_least_of_them(tmp_path, clock):
+    console, checks = Console(file=io.StringIO(), width=110, force_terminal=True, color_system=None), []
+    display = LiveProgress(console, tmp_path, "point-mass, 2 seeds side by side", 3, 50)
+    observer = SeedsProgress(display, lambda: checks.append(1))
+    tallies = {3: Tally(), 11: Tally()}
+    for place, tally in enumerate(tallies.values()):
+        tally.steps, tally.return_, tally.planned = 20 + 10 * place, -40.5 + 7 * place, -3.0 - place
+    observer.fitting(1)
+    report = FitReport(jnp.zeros(2), jnp.zeros(2), jnp.asarray(5), jnp.array([False, True]))
+    observer.fitted(1, {3: report, 11: dataclasses.replace(report, diverged=jnp.zeros(2, bool))}, 1.5)
+    observer.stepped(1, tallies, 3.25)
+    assert shown(observer.display) == [
+        "trial 1/3 step 30/50",
+        "return so far -37.0 mean, -40.5 least of 2 planned for the next steps -3.5 3.2 ms a plan",
+    ]
+    assert len(checks) == 3
+    observer.finished({3: trial(1, -80.0), 11: trial(1, -60.5)})
+    assert len(checks) == 3  # what is finished is saved first
+    text = console.file.getvalue()
+    assert "trial 1, seed 3: the fit of member 1 diverged" in text
+    assert "seed 11" not in text
+    assert "trial  1  return    -70.2 mean, -80.0 least of 2  planned    -63.0  model NLL  -1.38" in text
+    assert shown(observer.display)[-1] == "returns ▁ best -70.2"
 
 
 def test_a_file_gets_plain_lines(tmp_path, capsys):

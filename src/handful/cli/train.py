@@ -26,25 +26,27 @@ class Options(AgentOptions):
     """a name from `handful tasks`, gymnasium:ID, or path/to/file.py:NAME"""
     trials: int | None = None
     """controlled trials after the random one (8 if left out)"""
-    seed: int = 0
-    """all randomness comes from it"""
+    seed: int | None = None
+    """all randomness comes from it (0 if left out)"""
+    seeds: str | None = None
+    """several seeds side by side, as in 0-9 or 0,2,5: a folder with a run folder for each, and their comparison"""
     refit_every: int | None = None
     """steps between fits within a trial; left out, once a trial"""
     float64: bool = False
     """double precision throughout: slower; a Gaussian process may then trust data with hardly any noise"""
     out: Path | None = None
-    """the run folder (runs/TASK-TIME if left out)"""
+    """the run folder, with --seeds the folder of run folders (runs/TASK-TIME if left out)"""
     resume: Path | None = None
-    """a run folder to go on with; its own options hold, --trials may raise the number"""
+    """a folder to go on with; its own options hold, --trials may raise the number"""
 
 
-RECORDED = [field.name for field in dataclasses.fields(Options) if field.name not in {"out", "resume"}]
+RECORDED = [field.name for field in dataclasses.fields(Options) if field.name not in {"seeds", "out", "resume"}]
 SEEDS = 2**32
 
 
 def run(options: Options) -> int:
     """Train, watched, into a run folder that ends with a report."""
-    from handful.cli import runtime
+    from handful.cli import runtime, train_seeds
     from handful.cli.main import INTERRUPTED
     from handful.cli.stopping import Stop
 
@@ -52,6 +54,8 @@ def run(options: Options) -> int:
         runtime.start()
         clock = runtime.CompileClock()
         stop.check()
+        if train_seeds.meant(options):
+            return train_seeds.run(options, clock=clock, stop=stop)
         folder, config = _opened(options)
         try:
             _train(options, folder, config, clock=clock, stop=stop)
@@ -107,6 +111,25 @@ def _train(
 def _opened(options: Options) -> tuple["RunFolder", dict[str, Any]]:
     """A new run folder or the one to resume, and its configuration."""
     from handful.errors import InputError
+    from handful.training.run import RunFolder
+
+    check(options)
+    if options.resume is None:
+        config = configured(options)
+        return RunFolder.create(place_of(options), config), config
+    folder = opened(options.resume)
+    config = continued(options, folder.config(), folder.path)
+    if "seeds" in config:
+        raise InputError(
+            f"{folder.path} learned side by side with other seeds, and the numbers would not be the same alone; "
+            f"go on with all of them: handful train --resume {folder.path.resolve().parent}"
+        )
+    return folder, config
+
+
+def check(options: Options) -> None:
+    """Raises `InputError` where options are wrong by themselves."""
+    from handful.errors import InputError
 
     if (options.task is None) == (options.resume is None):
         raise InputError("name a task, or a run folder with --resume (and not both); `handful tasks` lists the tasks")
@@ -114,48 +137,51 @@ def _opened(options: Options) -> tuple["RunFolder", dict[str, Any]]:
         raise InputError(f"--trials must not be negative, got {options.trials}")
     if options.refit_every is not None and options.refit_every < 1:
         raise InputError(f"--refit-every must be at least 1, got {options.refit_every}")
-    check_seed(options.seed)
-    return _created(options) if options.resume is None else _resumed(options, options.resume)
+    if options.seed is not None:
+        check_seed(options.seed)
+    usual = Options()
+    own = [name for name in (*RECORDED, "seeds", "out") if name not in {"task", "trials"}]
+    given = [name for name in own if getattr(options, name) != getattr(usual, name)]
+    if options.resume is not None and given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"a run goes on with its own options, only --trials can be raised; leave out {names}")
 
 
-def _created(options: Options) -> tuple["RunFolder", dict[str, Any]]:
+def configured(options: Options) -> dict[str, Any]:
+    """The configuration of a new run. Bad input is refused here, before a folder is made."""
     import equinox as eqx
     import jax
 
-    from handful.training.run import RunFolder
     from handful.version import __version__
 
-    trials = 8 if options.trials is None else options.trials
-    plain = {name: getattr(options, name) for name in RECORDED}
-    config = {"handful": __version__, **plain, "agent": named(options), "trials": trials}
-    system, agent = built(config)  # bad input is refused before a folder is made
+    given = {name: getattr(options, name) for name in RECORDED}
+    given |= {"agent": named(options), "trials": 8 if options.trials is None else options.trials}
+    config = {"handful": __version__, **given, "seed": options.seed or 0}
+    system, agent = built(config)
     eqx.filter_eval_shape(agent.init, jax.random.key(0), system.task)
+    return config
+
+
+def place_of(options: Options) -> Path:
+    """Where a new run goes."""
     if options.out is not None:
-        return RunFolder.create(options.out, config), config
+        return options.out
     stamp = dt.datetime.now(tz=dt.UTC).astimezone().strftime("%Y%m%d-%H%M%S")
     name = str(options.task).rsplit(":", 1)[-1].replace("/", "-").lower()
-    return RunFolder.create(_unused(Path("runs") / f"{name}-{stamp}"), config), config
+    return _unused(Path("runs") / f"{name}-{stamp}")
 
 
-def _resumed(options: Options, path: Path) -> tuple["RunFolder", dict[str, Any]]:
+def continued(options: Options, config: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The configuration of a run that goes on, with more trials where these are asked for."""
     from handful.errors import InputError
     from handful.version import __version__
 
-    usual = Options()
-    given = [name for name in (*RECORDED, "out") if getattr(options, name) != getattr(usual, name) and name != "trials"]
-    if given:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise InputError(f"a run goes on with its own options, only --trials can be raised; leave out {names}")
-    folder = opened(path)
-    config = folder.config()
     if config.get("handful") != __version__:
         raise InputError(
             f"{path} was made by handful {config.get('handful')}, this is {__version__}: "
             "install that version to go on, or start a new run"
         )
-    if options.trials is not None:
-        config["trials"] = options.trials
-    return folder, config
+    return config if options.trials is None else {**config, "trials": options.trials}
 
 
 def opened(path: Path) -> "RunFolder":
@@ -200,7 +226,7 @@ def built(config: dict[str, Any]) -> tuple[Any, Any]:
     from handful.errors import InputError
     from handful.training.system import system_for
 
-    kinds = typing.get_type_hints(Options) | {"task": str, "trials": int}
+    kinds = typing.get_type_hints(Options) | {"task": str, "trials": int, "seed": int}
     for name in RECORDED:
         if name not in config or not _is(config[name], kinds[name]):
             raise InputError(

@@ -8,12 +8,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Key, PRNGKeyArray
 
 from handful.agents.base import AbstractAgent
 from handful.data.dataset import Dataset
 from handful.models.base import AbstractDynamics, FitReport
 from handful.models.score import OneStep, one_step
+from handful.policies.base import AbstractPolicy
 from handful.propagation.fan import fan
 from handful.task import Task
 from handful.training.collect import Piece, Watch, nothing
@@ -83,18 +84,18 @@ class Loop:
     def trial(self, index: int, state: LoopState, rows: list[Row], observer: Observer) -> tuple[LoopState, Trial]:
         """Run trial `index` after those in `rows`; trial 0 explores, later ones fit first."""
         tally = Tally()
-        trial_key, fit_key, score_key = jax.random.split(jax.random.fold_in(self.key, index + 1), 3)
+        trial_key, fit_key, score_key = self.keys(index)
         if index > 0:
             state = self._fit(fit_key, index, state, tally, observer)
         first_model = self.agent.model(state.agent)
-        policy = self._policy(trial_key, index, state)
+        policy = policy_of(self.agent, self.system.task, trial_key, state.agent, explores=index == 0)
         self.system.start(trial_key, policy)
 
         over = False
         while not over:
             if index > 0 and self.refit_every and tally.steps and tally.steps % self.refit_every == 0:
                 state = self._fit(jax.random.fold_in(fit_key, tally.steps), index, state, tally, observer)
-                policy = self._policy(trial_key, index, state)
+                policy = self.agent.policy(self.system.task, state.agent)
             began = time.perf_counter()
             piece, over = self.system.advance(policy, steps=self.piece, watch=self.watch if index > 0 else nothing)
             tally.add(jax.tree.map(np.asarray, piece), seconds=time.perf_counter() - began)
@@ -102,16 +103,21 @@ class Loop:
             state = LoopState(state.agent, data)
             observer.stepped(index, tally.steps, tally.return_, tally.planned, tally.step_ms[-1])
 
-        if index > 0 and not self.warm:  # the first call compiled: that is no planning time
-            tally.step_ms, self.warm = tally.step_ms[1:] or tally.step_ms, True
-        done = self._finished(index, score_key, tally, first_model, rows[-1] if rows else None)
+        done = self.finished(index, score_key, tally, first_model, rows)
         observer.finished(done)
         return state, done
 
-    def _finished(
-        self, index: int, key: PRNGKeyArray, tally: "Tally", model: AbstractDynamics, before: Row | None
+    def keys(self, index: int) -> Key[Array, "3"]:
+        """The keys of trial `index`: for acting, for fitting, for scoring."""
+        return jax.random.split(jax.random.fold_in(self.key, index + 1), 3)
+
+    def finished(
+        self, index: int, key: PRNGKeyArray, tally: "Tally", model: AbstractDynamics, rows: list[Row]
     ) -> Trial:
-        """The record of a trial; the model is held against it only if it drove it."""
+        """The record of a trial after those in `rows`; the model is held against it only if it drove it."""
+        if index > 0 and not self.warm:  # the first call compiled: that is no planning time
+            tally.step_ms, self.warm = tally.step_ms[1:] or tally.step_ms, True
+        before = rows[-1] if rows else None
         whole = tally.whole(self.rows)
         arrays = _arrays(whole, np.array(tally.step_ms))
         score = None
@@ -132,11 +138,6 @@ class Loop:
         )
         return Trial(row, arrays, tally.report)
 
-    def _policy(self, key: PRNGKeyArray, index: int, state: LoopState) -> Any:
-        if index == 0:
-            return self.agent.explorer(jax.random.fold_in(key, self.system.task.horizon + 1), self.system.task)
-        return self.agent.policy(self.system.task, state.agent)
-
     def _fit(self, key: PRNGKeyArray, index: int, state: LoopState, tally: "Tally", observer: Observer) -> LoopState:
         observer.fitting(index)
         began = time.perf_counter()
@@ -153,6 +154,13 @@ class Loop:
         particles = np.asarray(_fan(key, model, obs, actions, jnp.asarray(starts), horizon=horizon))
         seen = starts + horizon <= steps
         return {"fan_starts": starts[seen], "fan_obs": particles[seen]}
+
+
+def policy_of(agent: AbstractAgent, task: Task, key: PRNGKeyArray, state: Any, *, explores: bool) -> AbstractPolicy:
+    """Who acts in a trial: the explorer of the first one, the controller that the agent's state stands for later."""
+    if explores:
+        return agent.explorer(jax.random.fold_in(key, task.horizon + 1), task)
+    return agent.policy(task, state)
 
 
 class Tally:

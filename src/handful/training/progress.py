@@ -28,7 +28,7 @@ def observer_for(folder: Path, task: str, trials: int, steps: int) -> "PlainProg
 
 
 class PlainProgress:
-    """One line a trial."""
+    """One line a trial. A `remark` stands behind the return."""
 
     def __init__(self, console: Console, folder: Path, task: str, trials: int, steps: int) -> None:
         self.console, self.folder, self.task, self.trials, self.steps = console, folder, task, trials, steps
@@ -50,17 +50,18 @@ class PlainProgress:
 
     def fitted(self, trial: int, report: FitReport, seconds: float) -> None:
         if bool(report.diverged.any()):
-            names = ", ".join(str(i) for i in report.diverged.nonzero()[0].tolist())
-            self.say(f"trial {trial}: the fit of member {names} diverged; its last good weights are kept")
+            self.say(f"trial {trial}: {divergence(report)}")
 
-    def stepped(self, trial: int, steps: int, return_: float, planned: float | None, step_ms: float) -> None: ...
+    def stepped(
+        self, trial: int, steps: int, return_: float, planned: float | None, step_ms: float, *, remark: str = ""
+    ) -> None: ...
 
-    def finished(self, trial: Trial) -> None:
+    def finished(self, trial: Trial, remark: str = "") -> None:
         now = time.perf_counter()
         if trial.row.trial > 0:
             self.trial_seconds.append(now - self.trial_began)
         self.trial_began = now
-        self.say(f"{_line(trial)}  {self._left(trial.row.trial)}".rstrip())
+        self.say(f"{_line(trial, remark)}  {self._left(trial.row.trial)}".rstrip())
 
     def _left(self, done: int) -> str:
         """How long the trials after `done` will take, once the second has told; the first one also compiles."""
@@ -100,7 +101,9 @@ class LiveProgress(PlainProgress):
         self.trial = trial
         self.doing = Spinner("dots", Text(f"trial {trial}/{self.trials}  learning from what was seen", style="dim"))
 
-    def stepped(self, trial: int, steps: int, return_: float, planned: float | None, step_ms: float) -> None:
+    def stepped(
+        self, trial: int, steps: int, return_: float, planned: float | None, step_ms: float, *, remark: str = ""
+    ) -> None:
         self.trial = trial
         place = Table.grid(padding=(0, 2))
         place.add_row(
@@ -110,7 +113,7 @@ class LiveProgress(PlainProgress):
             Text(self._left(trial - 1), style="dim"),
         )
         so_far = Text("return so far ")
-        so_far.append(f"{return_:.1f}", style="bold")
+        so_far.append(f"{return_:.1f}", style="bold").append(remark)
         if planned is None:
             so_far.append("  random actions", style="dim")
         else:
@@ -119,8 +122,8 @@ class LiveProgress(PlainProgress):
             so_far.append(f"  model NLL {self.nll:.2f}")
         self.doing = Group(place, so_far)
 
-    def finished(self, trial: Trial) -> None:
-        super().finished(trial)
+    def finished(self, trial: Trial, remark: str = "") -> None:
+        super().finished(trial, remark)
         self.returns.append(trial.row.return_)
         self.nll = trial.row.model_nll
 
@@ -128,12 +131,18 @@ class LiveProgress(PlainProgress):
         return Group(self.doing, _bars(self.returns)) if self.returns else self.doing
 
 
-def _line(trial: Trial) -> str:
+def divergence(report: FitReport) -> str:
+    """What to say of members whose fit diverged."""
+    names = ", ".join(str(i) for i in report.diverged.nonzero()[0].tolist())
+    return f"the fit of member {names} diverged; its last good weights are kept"
+
+
+def _line(trial: Trial, remark: str) -> str:
     """A finished trial in one line."""
     row = trial.row
     if row.trial == 0:
-        return f"trial  0  return {row.return_:8.1f}  random actions"
-    parts = [f"trial {row.trial:2d}  return {row.return_:8.1f}"]
+        return f"trial  0  return {row.return_:8.1f}{remark}  random actions"
+    parts = [f"trial {row.trial:2d}  return {row.return_:8.1f}{remark}"]
     if row.planned_return is not None:
         parts.append(f"planned {row.planned_return:8.1f}")
     if row.model_nll is not None:

@@ -35,6 +35,14 @@ class Row:
 COLUMNS = [field.name.rstrip("_") for field in dataclasses.fields(Row)]
 
 
+GROUP = "group.json"  # marks a folder whose `seed-*` are run folders
+
+
+def is_group(path: Path) -> bool:
+    """Whether a folder holds a group of runs."""
+    return os.path.isfile(path / GROUP)  # noqa: PTH113 -- Path.is_file raises where a name is too long
+
+
 class RunFolder:
     """A folder with `config.json`, `metrics.csv`, `summary.json`, `checkpoints/`, `figures/`, `videos/`, `report.html`.
 
@@ -47,9 +55,9 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any]) -> "RunFolder":
-        """A new run. Raises `InputError` where the folder already holds one."""
+        """A new run. Raises `InputError` where the folder already holds one, or a group of them."""
         run = cls(path)
-        if os.path.lexists(run.config_path):
+        if os.path.lexists(run.config_path) or is_group(path):
             raise InputError(
                 f"{path} already holds a run; go on with --resume {path}, or choose another folder with --out"
             )
@@ -74,6 +82,10 @@ class RunFolder:
     def open(cls, path: Path) -> "RunFolder":
         """An existing run. Raises `InputError` where there is none."""
         run = cls(path)
+        if is_group(path):
+            raise InputError(
+                f"{path} holds a group of runs; name one of them, such as {next(path.glob('seed-*'), path)}"
+            )
         if not os.path.isfile(run.config_path):  # noqa: PTH113 -- Path.is_file raises where a name is too long
             raise InputError(f"{path} is no run folder (it has no config.json); name one that `handful train` made")
         return run
@@ -101,6 +113,14 @@ class RunFolder:
 
     def summary(self) -> dict[str, Any]:
         return self._read_json(self.path / "summary.json")
+
+    def summarises(self, trials: int) -> bool:
+        """Whether `summary.json` tells the whole of a run of so many trials."""
+        try:
+            told = self.summary()
+        except InputError:
+            return False
+        return told.get("trials") == trials and "baselines" in told
 
     def save_trial(self, trial: int, arrays: dict[str, np.ndarray]) -> None:
         """What happened in a trial: kept beside the state, so that no data of a real system are ever lost."""

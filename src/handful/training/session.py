@@ -9,12 +9,11 @@ import numpy as np
 
 from handful.agents.base import AbstractAgent
 from handful.envs.registry import TASKS
-from handful.errors import InputError
 from handful.planning.mpc import forecast_of
 from handful.policies.simple import ConstantPolicy, UniformPolicy
 from handful.training.collect import nothing
 from handful.training.files import sweep
-from handful.training.loop import Loop, LoopState, Observer
+from handful.training.loop import Loop, LoopState, Observer, Trial
 from handful.training.run import Row, RunFolder
 from handful.training.system import Simulated, System, returns_of
 
@@ -52,14 +51,22 @@ class Session:
 
     def train(self, observer: Observer) -> None:
         """Run the trials that are left. Each is safe on disk before the next begins."""
+        self.tidy()
+        for index in range(self.done, self.config["trials"] + 1):
+            self.keep(*self.loop.trial(index, self.state, self.rows, observer))
+
+    def tidy(self) -> None:
+        """Mend what a crash may have left: files half written, metrics without the last trial."""
         sweep(self.folder.path)
         if self.rows:
-            self.folder.write_metrics(self.rows)  # a crash may have come between the state and what is told from it
-        for index in range(self.done, self.config["trials"] + 1):
-            self.state, trial = self.loop.trial(index, self.state, self.rows, observer)
-            self.rows.append(trial.row)
-            self.folder.save_trial(index, trial.arrays)
-            self.folder.save_state(self.state, self.rows, capacity=self.state.data.capacity)
+            self.folder.write_metrics(self.rows)
+
+    def keep(self, state: LoopState, trial: Trial) -> None:
+        """Make a finished trial safe on disk, and go on from it."""
+        self.state = state
+        self.rows.append(trial.row)
+        self.folder.save_trial(trial.row.trial, trial.arrays)
+        self.folder.save_state(state, self.rows, capacity=state.data.capacity)
 
     def evaluate(self, seed: int, episode: int) -> float:
         """The return of one fresh trial under the controller as it stands; nothing is learned from it."""
@@ -75,11 +82,7 @@ class Session:
     @property
     def summarised(self) -> bool:
         """Whether `summary.json` already tells the whole of a run."""
-        try:
-            told = self.folder.summary()
-        except InputError:
-            return False
-        return told.get("trials") == self.config["trials"] and "baselines" in told
+        return self.folder.summarises(self.config["trials"])
 
     def summarise(self, *, interrupted: bool = False, **facts: Any) -> None:
         """Write `summary.json`, with `facts` about the machine and the sitting; without baselines if in a hurry."""

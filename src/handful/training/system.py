@@ -4,7 +4,6 @@ from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
@@ -48,15 +47,19 @@ class Simulated:
         done = _advance(self._key, self.env, policy, self._cursor, steps=steps, watch=watch)
         # Home from however many devices computed it: arrays that stayed there would compile every next call anew.
         self._cursor, piece = jax.tree.map(np.asarray, done)
-        time = int(self._cursor.time)
-        if int(piece.valid.sum()) < time - before:
-            sane = bool(jnp.isfinite(piece.transitions.action[time - before - 1]).all())
-            what = "the environment gave an observation or reward" if sane else "the policy gave an action"
-            mend = "mend its step or reward" if sane else "mend the policy or its model"
-            raise InputError(
-                f"{what} that is not finite at step {time} of a trial; {mend}; trials before this one are kept"
-            )
+        check_finite(piece, before, int(self._cursor.time))
         return piece, bool(self._cursor.over)
+
+
+def check_finite(piece: Piece, before: int, time: int) -> None:
+    """Raises `InputError` where the trial came to step `time` in this piece, and not all of that can be used."""
+    if int(piece.valid.sum()) < time - before:
+        sane = bool(np.isfinite(piece.transitions.action[time - before - 1]).all())
+        what = "the environment gave an observation or reward" if sane else "the policy gave an action"
+        mend = "mend its step or reward" if sane else "mend the policy or its model"
+        raise InputError(
+            f"{what} that is not finite at step {time} of a trial; {mend}; trials before this one are kept"
+        )
 
 
 @eqx.filter_jit

@@ -1,0 +1,108 @@
+"""A group: runs that differ in nothing but their seed, in one folder."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from handful.errors import InputError
+from handful.training.files import write_whole
+from handful.training.run import GROUP, RunFolder, is_group
+from handful.training.seeds import SeedsLoop, SeedsObserver
+from handful.training.session import Session
+
+MOST = 1000  # seeds of a group: past that a range is a slip of the hand
+
+
+class GroupFolder:
+    """A folder with `group.json` and a run folder `seed-N` for each seed.
+
+    `group.json` is written first, and holds all that makes the run folders.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, config: dict[str, Any]) -> "GroupFolder":
+        """A new group. Raises `InputError` where the folder already holds runs."""
+        if is_group(path) or (path / "config.json").exists():
+            raise InputError(
+                f"{path} already holds a run; go on with --resume {path}, or choose another folder with --out"
+            )
+        group = cls(path)
+        group.write_config(config)
+        return group
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        write_whole(self.path / GROUP, json.dumps(config, indent=2) + "\n")
+
+    def config(self) -> dict[str, Any]:
+        """What all seeds have in common, and `seeds`. Raises `InputError` where it is damaged."""
+        path = self.path / GROUP
+        try:
+            config = dict(json.loads(path.read_text()).items())
+            seeds_of(config["seeds"])
+        except (OSError, ValueError, AttributeError, KeyError, TypeError, InputError) as error:
+            raise InputError(
+                f"{path} is missing or damaged ({type(error).__name__}); restore it, or start a new group"
+            ) from error
+        return config
+
+    def member(self, seed: int) -> Path:
+        return self.path / f"seed-{seed}"
+
+    def done(self, seed: int) -> int:
+        """How many trials of a seed are safe."""
+        folder = RunFolder(self.member(seed))
+        return len(folder.rows()) if folder.state_path.exists() else 0
+
+    def member_folder(self, seed: int, config: dict[str, Any]) -> RunFolder:
+        """The run folder of a seed: made where a crash came before it, its configuration as the group's is now."""
+        folder = RunFolder(self.member(seed))
+        if not folder.config_path.exists():
+            return RunFolder.create(folder.path, config)
+        if folder.config() != config:
+            folder.write_config(config)
+        return folder
+
+
+def seeds_of(text: str) -> list[int]:
+    """The seeds that a text names.
+
+    >>> seeds_of("0-3,7")
+    [0, 1, 2, 3, 7]
+
+    Raises `InputError` where it names none, or one twice.
+    """
+    seeds: list[int] = []
+    for part in text.replace(" ", "").split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part, re.ASCII)
+        if match is None:
+            raise InputError(f"--seeds takes numbers and ranges, as in 0-9 or 0,2,5 or 0-3,7; got {text!r}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise InputError(f"a range of --seeds goes from the lower to the higher seed; got {part!r}")
+        if len(seeds) + last - first >= MOST:
+            raise InputError(f"--seeds takes at most {MOST} seeds, got {text!r}")
+        seeds += range(first, last + 1)
+    twice = [seed for seed in seeds if seeds.count(seed) > 1]
+    if twice:
+        raise InputError(f"each seed can run once; --seeds {text} names {twice[0]} twice")
+    return seeds
+
+
+def train_together(sessions: Mapping[int, Session], *, trials: int, observer: SeedsObserver) -> None:
+    """Run the trials that any seed lacks, all seeds at once. Each is safe on disk, seed by seed, before the next.
+
+    Killed between two seeds, some have a trial that others lack: it is run again for all, and those keep theirs.
+    """
+    for session in sessions.values():
+        session.tidy()
+    loop = SeedsLoop({seed: session.loop for seed, session in sessions.items()})
+    for index in range(min(session.done for session in sessions.values()), trials + 1):
+        states = {seed: session.state for seed, session in sessions.items()}
+        rows = {seed: session.rows for seed, session in sessions.items()}
+        for seed, (state, trial) in loop.trial(index, states, rows, observer).items():
+            sessions[seed].keep(state, trial)
