@@ -69,8 +69,9 @@ def table(record: Record) -> tuple[list[str], list[list[str]]]:
 def command(config: dict[str, Any]) -> str:
     """The command line that begins the same run; what was left to its default is left out."""
     words = ["handful", "train", str(config.get("task", "TASK"))]
+    not_options = NOT_OPTIONS | ({"seed"} if "seeds" in config else set())
     for name, value in config.items():
-        if name in NOT_OPTIONS or value is None or value is False or LEFT_OUT.get(name) == value:
+        if name in not_options or value is None or value is False or LEFT_OUT.get(name) == value:
             continue
         words.append(f"--{name.replace('_', '-')}")
         words += [] if value is True else [str(each) for each in (value if isinstance(value, list) else [value])]

@@ -129,6 +129,7 @@ p { margin: 0 0 12px; max-width: 54em }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(160px, 1fr)); gap: 12px; margin: 18px 0 0 }
 .tiles div, figure { background: var(--card); border: 1px solid var(--line); border-radius: 8px }
 .tiles div { padding: 10px 14px }
+.tiles + .note { margin-top: 16px }
 dt { color: var(--quiet); font-size: 13px }
 dd { margin: 0; font-size: 22px; font-weight: 600; font-variant-numeric: tabular-nums }
 dd.remark { font-size: 13px; font-weight: 400; color: var(--quiet) }

@@ -1,0 +1,37 @@
+"""`handful compare`: learning curves of many runs, side by side, with every seed."""
+
+import dataclasses
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Compare runs of one task: learning curves, means with intervals, what it took to reach a return."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """run folders, folders that --seeds made, and folders with seed-N.csv and seed-N.json"""
+    threshold: float | None = None
+    """the return to reach (what counts as solved, where that is laid down)"""
+    out: Path | None = None
+    """where the page, figures and tables go (compare-TIME if left out)"""
+
+
+def run(options: Options) -> None:
+    """Read, compare, and print where."""
+    import math
+
+    from handful.errors import InputError
+    from handful.evaluation.comparison import write_comparison
+
+    if not options.runs:
+        raise InputError("name the runs to compare: folders that `handful train` made")
+    if options.threshold is not None and not math.isfinite(options.threshold):
+        raise InputError(f"--threshold must be finite, got {options.threshold}")
+    stamp = dt.datetime.now(tz=dt.UTC).astimezone().strftime("%Y%m%d-%H%M%S")
+    page = write_comparison(options.runs, options.out or Path(f"compare-{stamp}"), options.threshold)
+    sys.stdout.write(f"{page}\n")
