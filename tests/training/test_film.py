@@ -117,29 +117,26 @@ class Clock(gymnasium.Env):
         return frame(20 * self.time)
 
 
-def run(system, watch, pieces=(3, 3, 3)):
+def run(system, *, filming=True, pieces=(3, 3, 3)):
+    system.filming = filming
     policy = UniformPolicy.of(system.task)
     system.start(jax.random.key(3), policy)
     done, spent = [], []
     for steps in pieces:
-        piece, over = system.advance(policy, steps=steps, watch=watch)
+        piece, over = system.advance(policy, steps=steps, watch=nothing)
         done.append(piece)
         spent.append(system.drawing_s)
     assert over
     return np.concatenate([piece.transitions.next_obs for piece in done]), spent
 
 
-def seen(carry):
-    return None
-
-
 @pytest.fixture(scope="module")
 def filmed():
     system = Hosted(GymnasiumEnv(Clock()))
-    return system, *run(system, seen)
+    return system, *run(system)
 
 
-def test_a_trial_that_is_watched_is_filmed(filmed):
+def test_a_trial_is_filmed_from_its_start_to_its_end(filmed):
     system, *_ = filmed
     assert system.film.times == list(range(8))
     np.testing.assert_array_equal([each[0, 0, 0] for each in system.film.frames], 20 * np.arange(8))
@@ -152,17 +149,17 @@ def test_drawing_is_timed_apart(filmed):
         assert seconds >= 0.01 * frames
 
 
-def test_a_trial_that_nobody_watches_is_not_filmed_and_is_the_same(filmed):
+def test_a_trial_that_nobody_asked_to_film_is_not_and_is_the_same(filmed):
     system = Hosted(GymnasiumEnv(Clock()))
-    rows, spent = run(system, nothing)
-    assert system.film.frames == []
+    rows, spent = run(system, filming=False)
+    assert system.film is None
     assert spent == [0.0, 0.0, 0.0]
     np.testing.assert_array_equal(rows, filmed[1])
 
 
 def test_a_camera_that_breaks_ends_no_trial(filmed):
     system = Hosted(GymnasiumEnv(Clock(breaks=3)))
-    rows, _ = run(system, seen)
+    rows, _ = run(system)
     np.testing.assert_array_equal(rows, filmed[1])
     assert system.film.times == [0, 1, 2]
     assert "rendering raised OSError: lens cap" in system.notes[-1]
@@ -171,6 +168,6 @@ def test_a_camera_that_breaks_ends_no_trial(filmed):
 def test_each_trial_has_a_film_of_its_own(filmed):
     system, *_ = filmed
     before = system.film
-    run(system, seen)
+    run(system)
     assert system.film is not before
     assert system.film.times == before.times

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from handful.envs.gymnasium_adapter import GymnasiumEnv
 from handful.errors import InputError
 from handful.policies.base import AbstractPolicy
-from handful.training.collect import Piece, Watch, nothing
+from handful.training.collect import Piece, Watch
 from handful.training.film import Film
 from handful.types import Transition
 
@@ -25,7 +25,7 @@ class Hosted:
     The start of a trial is seeded by its key and each step's key by its time, so a trial that is run again from its
     start gives the same data where the environment itself does.
 
-    A trial that is watched is filmed too, where the environment draws itself.
+    Trials are filmed where somebody asks for it and the environment draws itself.
     """
 
     def __init__(self, env: GymnasiumEnv) -> None:
@@ -35,7 +35,8 @@ class Hosted:
         self._carry: Any  # the policy's
         self._time = 0  # [steps] since the reset
         self._over = True
-        self.film = Film(env.task.horizon)  # of the trial in progress, or the last one
+        self.filming = False  # whether the trials that begin from now on are filmed
+        self.film: Film | None = None  # of the trial in progress, or the last one
         self.drawing_s = 0.0  # [s] of the last `advance`, which were no time of the policy's
 
     @property
@@ -45,7 +46,7 @@ class Hosted:
 
     def start(self, key: PRNGKeyArray, policy: AbstractPolicy) -> None:
         """Begin a trial."""
-        self.film = Film(self.task.horizon)
+        self.film = Film(self.task.horizon) if self.filming else None
         self._key, self._carry, self._time, self._over = key, _init(policy), 0, False
         self._obs = self.env.reset(seed_of(key))
 
@@ -55,11 +56,11 @@ class Hosted:
             raise RuntimeError("the trial is over: begin another one with start()")
         rows, watched = _empty(steps, self.task.obs_size, self.task.action_size, self._obs.dtype), []
         self.drawing_s = 0.0
-        self._shoot(watch)
+        self._shoot()
         while len(watched) < steps and not self._over:
             seen = self._step(policy, watch, rows, len(watched))
             watched.append(seen)
-            self._shoot(watch)
+            self._shoot()
         valid = jnp.arange(steps) < len(watched)
         watched += [watched[-1]] * (steps - len(watched))  # the last row is what a display shows
         stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *watched)
@@ -91,9 +92,9 @@ class Hosted:
         self._obs, self._over = next_obs, terminated or truncated
         return seen
 
-    def _shoot(self, watch: Watch) -> None:
+    def _shoot(self) -> None:
         """Take a frame, if it is time for one."""
-        if watch is nothing or not self.film.wants(self._time, over=self._over):
+        if self.film is None or not self.film.wants(self._time, over=self._over):
             return
         began = perf_counter()
         frame = self.env.draw()
