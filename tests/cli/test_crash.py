@@ -132,7 +132,7 @@ def test_a_group_killed_and_interrupted_ends_with_the_same_metrics(command, tmp_
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
-    assert f"3 of 4 trials of every seed are safe; go on with: handful train --resume {tmp_path / 'group'}" in out
+    assert f"9 of 12 trials are safe; go on with: handful train --resume {tmp_path / 'group'}" in out
     out, err = command("train", "--resume", tmp_path / "group").communicate()
     assert err == ""
     assert [line.split()[1] for line in out.splitlines() if line.startswith("trial ")] == ["3"]

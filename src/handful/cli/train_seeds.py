@@ -40,10 +40,9 @@ def run(options: "Options", *, clock: "CompileClock", stop: "Stop") -> int:
             system.env.close()
             _train_apart(group, config, seeds, stop)
     except KeyboardInterrupt:
-        done = min(group.done(seed) for seed in seeds)
+        done, all_ = sum(group.done(seed) for seed in seeds), len(seeds) * (config["trials"] + 1)
         sys.stdout.write(
-            f"Stopped. {done} of {config['trials'] + 1} trials of every seed are safe; go on with: "
-            f"handful train --resume {group.path}\n"
+            f"Stopped. {done} of {all_} trials are safe; go on with: handful train --resume {group.path}\n"
         )
         return INTERRUPTED
     page = _compare(group)
