@@ -107,10 +107,12 @@ def test_a_group_can_go_on_with_more_trials(undrawn, group, handful, tmp_path):
     """Here after a crash between the seeds: one has the last trial, the other has not begun."""
     folder = shutil.copytree(group, tmp_path / "group")
     shutil.rmtree(folder / "seed-5")
+    (folder / ".group.json.7.part").write_text("{")
     said = handful("train", "--resume", folder, "--trials", 3)
     assert (said.code, said.err) == (0, "")
     assert [line.split()[1] for line in said.out.splitlines() if line.startswith("trial ")] == ["0", "1", "2", "3"]
     assert json.loads((folder / "group.json").read_text())["trials"] == 3
+    assert not list(folder.rglob(".*"))
     for seed in (0, 5):
         assert [row["trial"] for row in rows(folder / f"seed-{seed}")] == [0, 1, 2, 3]
         assert json.loads((folder / f"seed-{seed}" / "config.json").read_text())["trials"] == 3

@@ -10,9 +10,12 @@ import pytest
 
 import handful.training.seeds as seeds_module
 from handful.agents.mpc_agent import MPCAgent
+from handful.devices import undivided
 from handful.envs.point_mass import PointMass
 from handful.errors import InputError
 from handful.models.ensemble_learner import EnsembleLearner, Minibatches
+from handful.models.linear import LinearLearner
+from handful.models.residual import ResidualLearner
 from handful.planning.cem import CEM
 from handful.planning.mpc import MPC, forecast_of
 from handful.propagation.trajectory_sampling import TSInf
@@ -110,7 +113,7 @@ def whole():
 
 @pytest.mark.parametrize("seed", SEEDS[:2])
 def test_a_seed_learns_what_it_learns_alone(seed, whole):
-    """Batched products round in another order: 1e-7 a number, which fits and ten steps make 1e-4 of here."""
+    """Batched products round in another order: a few 1e-7 a number, 1e-6 after a fit and ten steps here."""
     _, states, trials, *_ = whole
     loop = loops()[seed]
     state, rows = loop.init(), []
@@ -120,12 +123,10 @@ def test_a_seed_learns_what_it_learns_alone(seed, whole):
         together = trials[seed][index]
         assert together.arrays.keys() == trial.arrays.keys()
         for name in set(trial.arrays) - {"step_ms"}:
-            np.testing.assert_allclose(
-                together.arrays[name], trial.arrays[name], rtol=1e-6 if index == 0 else 2e-3, atol=2e-3 * (index > 0)
-            )
+            np.testing.assert_allclose(together.arrays[name], trial.arrays[name], rtol=2e-5, atol=2e-5)
         assert together.row.env_steps == trial.row.env_steps
         if index > 0:
-            assert together.row.model_nll == pytest.approx(trial.row.model_nll, rel=1e-2)
+            assert together.row.model_nll == pytest.approx(trial.row.model_nll, rel=1e-3)
     count = int(state.data.count)
     assert count == int(states[seed].data.count) == sum(len(trial.arrays["reward"]) for trial in trials[seed])
     np.testing.assert_array_equal(states[seed].data.trial, state.data.trial)
@@ -177,6 +178,18 @@ def test_a_seed_that_meets_what_is_not_finite_is_named():
         loop.system = Simulated(broken)
     with pytest.raises(InputError, match=r"^seed 3: the environment gave .* not finite at step 1 of a trial"):
         SeedsLoop(each).trial(0, spoilt, {seed: [] for seed in SEEDS}, Witness())
+
+
+def test_work_that_is_shared_by_seeds_is_not_shared_again():
+    """A mesh may be anywhere in an agent; what has none stays the object that it is."""
+    mesh = jax.make_mesh((1,), ("devices",))
+    agent = loops()[0].agent
+    inner = ResidualLearner(LinearLearner(), dataclasses.replace(agent.learner, mesh=mesh))
+    alone = undivided(dataclasses.replace(agent, learner=inner, mesh=mesh))
+    assert alone.mesh is None
+    assert alone.learner.correction.mesh is None
+    assert alone.planner is agent.planner
+    assert undivided(agent) is agent
 
 
 def sessions_of(path):

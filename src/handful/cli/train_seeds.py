@@ -56,6 +56,7 @@ def _opened(options: "Options") -> tuple["GroupFolder", dict[str, Any]]:
 
     from handful.cli.train import check, check_seed, configured, continued, place_of
     from handful.errors import InputError
+    from handful.training.files import sweep
     from handful.training.group import GroupFolder, seeds_of
 
     check(options)
@@ -67,6 +68,7 @@ def _opened(options: "Options") -> tuple["GroupFolder", dict[str, Any]]:
             raise InputError(
                 f"--trials can only raise the number: {group.path} holds {most} trials already, got {config['trials']}"
             )
+        sweep(group.path)
         group.write_config(config)
         return group, config
     if options.seed is not None:
