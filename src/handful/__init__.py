@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from handful.models.base import AbstractLearner as AbstractLearner
     from handful.models.base import FitReport as FitReport
     from handful.models.ensemble import Ensemble as Ensemble
-    from handful.models.ensemble import NetworkWorld as NetworkWorld
     from handful.models.ensemble_learner import EnsembleLearner as EnsembleLearner
     from handful.models.ensemble_learner import Minibatches as Minibatches
     from handful.models.ensemble_learner import Noise as Noise
@@ -132,7 +131,6 @@ _HOMES = {
     "MeanStd": "propagation.risk",
     "Minibatches": "models.ensemble_learner",
     "MomentMatching": "propagation.moments",
-    "NetworkWorld": "models.ensemble",
     "Noise": "models.ensemble_learner",
     "OpenLoop": "policies.simple",
     "Parameter": "models.physics_parameters",

@@ -18,6 +18,7 @@ COMMANDS = {
     "train": ("handful.cli.train", "learn a task, trial by trial, into a run folder"),
     "evaluate": ("handful.cli.evaluate", "run the learned controller from fresh starts: mean and spread"),
     "compare": ("handful.cli.compare", "learning curves of many runs, with every seed, and what they come to"),
+    "check": ("handful.cli.check", "is an environment what its task says of it: reward, end, actions, step length"),
     "fit": ("handful.cli.fit", "fit a model to recorded trials, and tell what it knows of trials it never saw"),
     "report": ("handful.cli.report", "make report.html again from a run folder"),
     "bench plan": ("handful.cli.bench_plan", "time one plan, and hold it against the machine's own matrix rate"),

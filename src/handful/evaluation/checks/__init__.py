@@ -1,0 +1,1 @@
+"""Is an environment what its task says of it?"""
