@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
+from scipy.optimize import least_squares
 
 from handful.envs.cartpole import CartPoleSwingUp
 from handful.envs.loading import load
+from handful.envs.pusher_7dof import table
 from handful.envs.reacher_7dof import arm, fingertips
 from handful.errors import InputError
 from handful.models.ensemble_learner import EnsembleLearner
@@ -145,6 +147,23 @@ def test_the_arm_is_the_published_one():
     np.testing.assert_allclose(model.jnt_range[0], [-2.2854, 1.714602])
     np.testing.assert_array_equal(model.geom_contype, 0)
     np.testing.assert_array_equal(model.opt.gravity, 0)
+
+
+def test_a_hand_beside_the_object_pushes_it():
+    """The hand's crossbar starts 3 cm inside the object's rim: contact must part them by moving what is light."""
+    model = table()
+    data = mujoco.MjData(model)
+
+    def miss(angles):
+        data.qpos[:7], data.qpos[7:9] = angles, (-0.25, 0.15)
+        mujoco.mj_kinematics(model, data)
+        return data.body("tips_arm").xpos - data.body("object").xpos - [0.0, -0.04, 0.0]
+
+    found = least_squares(miss, [0, 0.5, 0, -0.5, 0, -0.3, 0], bounds=model.jnt_range[:7].T)
+    assert np.abs(miss(found.x)).max() < 1e-3
+    data.qvel[:] = 0.0
+    mujoco.mj_step(model, data, nstep=50)
+    assert np.linalg.norm(data.qpos[7:9] - [-0.25, 0.15]) > 0.02
 
 
 def test_the_cheetah_weighs_what_its_file_says(tasks):

@@ -65,7 +65,11 @@ class Pusher(MujocoSystem):
 
 
 def table() -> mujoco.MjModel:
-    """Gymnasium's pusher, whose shoulder turns a little further."""
+    """Gymnasium's pusher, whose shoulder turns a little further and whose object can be pushed.
+
+    The object weighs nothing; its slides have an armature. Since version 3 MuJoCo measures how hard a contact is by
+    weight alone, so an arm would pass through the object: here the armature counts, as it did when the task was made.
+    """
     spec = mujoco.MjSpec.from_file(installed("pusher.xml"))
     spec.joint("r_shoulder_pan_joint").range = (-2.2854, 2.0)
     for geom in spec.geoms:
@@ -74,7 +78,10 @@ def table() -> mujoco.MjModel:
         for geom in spec.body(body).geoms:
             geom.rgba = colour
     photographed(spec, place=(0.9, 1.1, 0.9), towards=(0.4, -0.3, -0.2))
-    return spec.compile()
+    model = spec.compile()
+    inertia = model.body("object").mass + model.joint("obj_slidex").armature  # [kg]
+    model.body_invweight0[model.body("object").id] = (1 / inertia.item(), 0.0)
+    return model
 
 
 def pusher_7dof() -> GymnasiumEnv:
