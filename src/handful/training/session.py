@@ -13,6 +13,8 @@ from handful.planning.mpc import forecast_of
 from handful.policies.simple import ConstantPolicy, UniformPolicy
 from handful.training.collect import nothing
 from handful.training.files import sweep
+from handful.training.film import keep_film
+from handful.training.hosted import Hosted
 from handful.training.loop import Loop, LoopState, Observer, Trial
 from handful.training.run import Row, RunFolder
 from handful.training.system import Simulated, System, returns_of
@@ -52,6 +54,8 @@ class Session:
     def train(self, observer: Observer) -> None:
         """Run the trials that are left. Each is safe on disk before the next begins."""
         self.tidy()
+        if isinstance(self.system, Hosted):
+            self.system.filming = True
         for index in range(self.done, self.config["trials"] + 1):
             self.keep(*self.loop.trial(index, self.state, self.rows, observer))
 
@@ -66,6 +70,8 @@ class Session:
         self.state = state
         self.rows.append(trial.row)
         self.folder.save_trial(trial.row.trial, trial.arrays)
+        if isinstance(self.system, Hosted):
+            keep_film(self.folder.path, self.system.film, self.rows, self.system.task.dt)
         self.folder.save_state(state, self.rows, capacity=state.data.capacity)
 
     def evaluate(self, seed: int, episode: int) -> float:
