@@ -69,7 +69,7 @@ def table(record: Record) -> tuple[list[str], list[list[str]]]:
 def command(config: dict[str, Any]) -> str:
     """The command line that begins the same run; what was left to its default is left out."""
     words = ["handful", "train", str(config.get("task", "TASK"))]
-    not_options = NOT_OPTIONS | ({"seed"} if "seeds" in config else set())
+    not_options = NOT_OPTIONS | ({"seed"} if config.get("seeds") else set())
     for name, value in config.items():
         if name in not_options or value is None or value is False or LEFT_OUT.get(name) == value:
             continue
