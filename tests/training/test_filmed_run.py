@@ -1,6 +1,6 @@
 """A hosted run that draws: what it keeps of its films, and what they must not change."""
 
-import time
+from types import SimpleNamespace
 
 import gymnasium
 import jax.numpy as jnp
@@ -20,7 +20,8 @@ from handful.training.learn import Silent
 from handful.training.run import RunFolder
 from handful.training.session import Session
 
-SLOW = 0.03  # [s] to draw a frame
+SLOW = 7.0  # [s] to draw a frame, by a clock that only drawing moves on
+clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
 AGENT = MPCAgent(LinearLearner(), CEM(horizon=3, candidates=10, elites=2, iterations=1), TSInf(2))
 
 
@@ -45,7 +46,7 @@ class Clock(gymnasium.Env):
         return self.state, float(-self.state @ self.state), False, False, {}
 
     def render(self):
-        time.sleep(SLOW)
+        clock.now += SLOW
         return np.full((20, 30, 3), 10 * self.time, np.uint8)
 
 
@@ -71,8 +72,10 @@ def seconds(path):
     return total / 1e3
 
 
-def test_a_run_is_filmed_resumed_and_otherwise_the_same(tmp_path):
+def test_a_run_is_filmed_resumed_and_otherwise_the_same(tmp_path, monkeypatch):
     """Stopped and resumed with a camera, and in one go without one: the same metrics but for times."""
+    monkeypatch.setattr("handful.training.loop.time", clock)
+    monkeypatch.setattr("handful.training.hosted.perf_counter", clock.perf_counter)
     drawn, blind = tmp_path / "drawn", tmp_path / "blind"
     for trials in (1, 3):
         folder = trained(drawn, trials, drawn=True)
@@ -88,5 +91,5 @@ def test_a_run_is_filmed_resumed_and_otherwise_the_same(tmp_path):
     assert names == {f"trial-{best:03d}.gif", "trial-003.gif"}
     assert list((blind / "videos").iterdir()) == []
     assert seconds(drawn / "videos" / "trial-003.gif") == pytest.approx(20 * 0.1 + LINGER_MS / 1e3)
-    # Every step was drawn; planning three steps of a linear model takes a few milliseconds.
-    assert folder.rows()[3].plan_ms_p50 < 1e3 * SLOW
+    assert clock.now >= 3 * 20 * SLOW, "every step was drawn"
+    assert [folder.rows()[3].plan_ms_p50, folder.rows()[3].plan_ms_p99] == [0.0, 0.0], "and none of it was planning"
