@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from handful import CartPoleSwingUp, MPCAgent, TSInf, learn, physics_of
-from handful.agents.pets import FIRST_COLOUR, pets_planner
+from handful.agents.pets import pets_planner
+from handful.agents.pets_settings import LIGHT
 from handful.cli import runtime
 
 
@@ -26,7 +27,7 @@ def main() -> None:
     options = parser.parse_args()
     env = CartPoleSwingUp()
     learner = physics_of(env, wrong=options.wrong)
-    agent = MPCAgent(learner, pets_planner(), TSInf(5), first_colour=FIRST_COLOUR)
+    agent = MPCAgent(learner, pets_planner(), TSInf(5), first_colour=LIGHT.first_colour)
     truth, guess = (one.parameters.named(one.parameters.guess) for one in (physics_of(env), learner))
     rows = []
     for seed in range(options.seeds):

@@ -9,16 +9,20 @@ import numpy as np
 import pytest
 
 from handful.agents.pets import pets, pets_paper
+from handful.agents.pets_settings import SETTINGS, settings_of
+from handful.cli.assemble import AgentOptions, agent_of
 from handful.data.dataset import Dataset
 from handful.envs.cartpole import CartPoleSwingUp
 from handful.envs.pendulum import Pendulum
 from handful.envs.point_mass import PointMass
+from handful.envs.registry import TASKS
 from handful.planning.cem import CEM
 from handful.planning.icem import ICEM
 from handful.policies.simple import ConstantPolicy, UniformPolicy
 from handful.propagation.trajectory_sampling import TSInf
 from handful.training.learn import learn
 from handful.training.system import returns_of
+from probes import same
 
 SEEDS = (0, 1)
 
@@ -77,6 +81,34 @@ def test_published_settings():
     assert (type(agent.propagator), agent.propagator.particles) == (TSInf, 20)
     evaluations = planner.candidates * planner.iterations * planner.horizon * agent.propagator.particles
     assert evaluations == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("task", "hidden", "rate", "candidates", "horizon", "millions"),
+    [("reacher-7dof", 4 * (200,), 7.5e-4, 400, 25, 1.0), ("pusher-7dof", 3 * (200,), 1e-3, 500, 25, 1.25),
+     ("half-cheetah-pets", 4 * (200,), 1e-3, 500, 30, 1.5)],
+)  # fmt: skip
+def test_published_settings_differ_by_task(task, hidden, rate, candidates, horizon, millions):
+    """The table of [Chua18]'s appendix; its last line is the model evaluations of a plan."""
+    agent = pets_paper(task)
+    assert agent.learner.hidden == hidden
+    assert agent.learner.decay.shape == (len(hidden) + 1,)
+    assert float(agent.learner.rate(jnp.asarray(0.7))) == pytest.approx(rate)
+    planner = agent.planner
+    assert (planner.candidates, planner.elites, planner.horizon) == (candidates, candidates // 10, horizon)
+    assert candidates * planner.iterations * horizon * agent.propagator.particles == millions * 1e6
+
+
+def test_every_kind_of_settings_reaches_learner_and_planner():
+    """A run records the kind that its task is known for, and the command line builds the same agent as the library."""
+    for kind, settings in SETTINGS.items():
+        mine, built = pets(settings=settings), agent_of(AgentOptions(settings=kind), PointMass())
+        for one, other in ((mine.learner, built.learner), (mine.planner, built.planner)):
+            same(eqx.filter(one, eqx.is_array), eqx.filter(other, eqx.is_array))
+        assert mine.learner.hidden == built.learner.hidden == settings.hidden
+        assert mine.planner.horizon == built.planner.horizon == settings.horizon
+        assert mine.first_colour == built.first_colour == settings.first_colour
+    assert {settings_of(task) for task in TASKS} == {"light", "arm", "legs"}
 
 
 def test_published_settings_take_one_step():

@@ -96,7 +96,7 @@ OPTIONS = {  # words after `train`, what the sentence must name
     "pendulum --recalibrate 0": ["--recalibrate", "above zero", "got 0"],
     "pendulum --model gps": ["--model", "gps", "linear"],
     "pendulum --model gp --members 3": ["--members", "ensembles", "--model gp"],
-    "pendulum --model linear --fit-steps 9": ["--fit-steps", "ensembles"],
+    "pendulum --model linear --fit-steps 9": ["--fit-steps", "nets"],
     "pendulum --model physics --paper": ["--paper", "--model", "physics"],
     "pendulum --model gp --particles 0": ["--particles", "at least 1", "got 0"],
     "pendulum --agent pilco --planner cem": ["--planner", "pilco"],

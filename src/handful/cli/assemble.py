@@ -16,6 +16,7 @@ Agent = Literal["pets", "mpc", "pilco"]
 Model = Literal["ensemble", "gp", "linear", "physics", "physics+ensemble", "truth", "d", "p", "de", "pe"]
 Planner = Literal["cem", "icem", "mppi", "shooting", "gradient", "ilqr", "categorical-cem"]
 Propagation = Literal["ts-inf", "ts1", "expectation", "ds", "mm"]
+Kind = Literal["light", "arm", "legs"]
 
 SINGLE, POINTS = {"d", "p"}, {"d", "de"}  # models of one net; of nets that foretell a point
 NETS = {"ensemble", "pe", "de", *SINGLE}
@@ -31,7 +32,9 @@ class AgentOptions:
     """the belief: ensemble if left out, gp for pilco; physics and truth are of built-in tasks; d, p, de and pe are
     PETS's ablations: one net or an ensemble, of points or probabilistic"""
     paper: bool = False
-    """PETS exactly as published: large nets, slow on a CPU"""
+    """PETS exactly as published for the task: large nets, slow on a CPU"""
+    settings: Kind | None = None
+    """which of our settings of nets, first trial and planner: the task's own if left out, light where none are known"""
     planner: Planner | None = None
     """who improves the plan"""
     propagation: Propagation | None = None
@@ -56,25 +59,28 @@ class AgentOptions:
     """guessed parameters of physics are multiplied and divided by this in turn; the built-in guesses are the truth"""
 
 
-def agent_of(options: AgentOptions, env: Any) -> "AbstractAgent":
-    """The agent for an environment. Raises `InputError` where sizes do not fit each other or the task."""
+def agent_of(options: AgentOptions, env: Any, name: str = "") -> "AbstractAgent":
+    """The agent for an environment, which `name` may know published settings of.
+
+    Raises `InputError` where sizes do not fit each other or the task.
+    """
     from handful.agents.mpc_agent import MPCAgent
-    from handful.agents.pets import FIRST_COLOUR
+    from handful.agents.pets_settings import SETTINGS
     from handful.agents.policy_search import PolicySearchAgent
     from handful.devices import all_devices
     from handful.envs.base import AbstractEnv
     from handful.propagation.risk import Mean, MeanStd
 
     _check(options)
-    learner, task = learner_of(options, env), env.task
+    learner, task = learner_of(options, env, name), env.task
     on_host = model_of(options) == "truth" and not isinstance(env, AbstractEnv)
     if on_host:
         _check_on_host(options)
     risk = Mean() if options.risk is None else MeanStd(options.risk)
-    colour = None if options.paper else FIRST_COLOUR
+    colour = None if options.paper else SETTINGS[options.settings or "light"].first_colour
     if options.agent == "pilco":
         return PolicySearchAgent(learner, _propagator(options), _ascent(options, task), risk, 50, colour)
-    planner = _planner(options, task)
+    planner = _planner(options, task, name)
     return MPCAgent(learner, planner, _propagator(options), risk, colour, None if on_host else all_devices())
 
 
@@ -83,7 +89,7 @@ def model_of(options: AgentOptions) -> Model:
     return options.model or ("gp" if options.agent == "pilco" else "ensemble")
 
 
-def learner_of(options: AgentOptions, env: Any) -> "AbstractLearner":
+def learner_of(options: AgentOptions, env: Any, name: str = "") -> "AbstractLearner":
     """The learner for the belief that the options name."""
     from handful.agents.task_physics import physics_of
     from handful.agents.truth import truth_of
@@ -95,29 +101,31 @@ def learner_of(options: AgentOptions, env: Any) -> "AbstractLearner":
 
     physics = lambda: physics_of(env, wrong=1.0 if options.guess_error is None else options.guess_error)  # noqa: E731
     learner = {
-        "ensemble": lambda: _ensemble(options),
+        "ensemble": lambda: _ensemble(options, name),
         "gp": GPLearner,
         "linear": LinearLearner,
         "physics": physics,
-        "physics+ensemble": lambda: ResidualLearner(physics(), _ensemble(options)),
+        "physics+ensemble": lambda: ResidualLearner(physics(), _ensemble(options, name)),
         "truth": lambda: truth_of(env),
-        "d": lambda: PointLearner.of(_ensemble(options)),
-        "p": lambda: _ensemble(options),
-        "de": lambda: PointLearner.of(_ensemble(options)),
-        "pe": lambda: _ensemble(options),
+        "d": lambda: PointLearner.of(_ensemble(options, name)),
+        "p": lambda: _ensemble(options, name),
+        "de": lambda: PointLearner.of(_ensemble(options, name)),
+        "pe": lambda: _ensemble(options, name),
     }[model_of(options)]()
     return learner if options.recalibrate is None else RecalibratedLearner(learner, options.recalibrate)
 
 
-def _ensemble(options: AgentOptions) -> "EnsembleLearner":
+def _ensemble(options: AgentOptions, name: str = "") -> "EnsembleLearner":
     from handful.agents.pets import pets_learner, pets_paper_learner
+    from handful.agents.pets_settings import SETTINGS, published
     from handful.devices import all_devices
 
-    make = pets_paper_learner if options.paper else pets_learner
-    members = 1 if model_of(options) in SINGLE else options.members
-    learner = make() if members is None else make(members=members)
+    members = 1 if model_of(options) in SINGLE else 5 if options.members is None else options.members
     if options.paper:  # small nets fit as fast alone, and compile in half the time
+        learner = pets_paper_learner(members=members, published=published(name))
         learner = dataclasses.replace(learner, mesh=all_devices())
+    else:
+        learner = pets_learner(members=members, settings=SETTINGS[options.settings or "light"])
     if options.fit_steps is None:
         return learner
     batches = learner.minibatches
@@ -139,6 +147,8 @@ def _check(options: AgentOptions) -> None:
             f"--paper is PETS as published and its ablations d, p, de and pe; leave --agent and --model out, got "
             f"{options.agent} on {model}"
         )
+    if options.paper and options.settings not in {None, "light"}:
+        raise InputError(f"--paper has the published settings; leave --settings out, got {options.settings}")
     if options.recalibrate is not None and not 0 < options.recalibrate < math.inf:
         raise InputError(f"--recalibrate must be finite and above zero, got {options.recalibrate}")
     if options.recalibrate is not None and model == "truth":
@@ -195,8 +205,9 @@ def _horizon(options: AgentOptions, usual: int, task: "Task") -> int:
     return horizon
 
 
-def _planner(options: AgentOptions, task: "Task") -> "AbstractPlanner":
-    from handful.agents.pets import pets_planner
+def _planner(options: AgentOptions, task: "Task", name: str) -> "AbstractPlanner":
+    from handful.agents.pets import pets_paper_planner, pets_planner
+    from handful.agents.pets_settings import SETTINGS, published
     from handful.errors import InputError
     from handful.planning.categorical_cem import CategoricalCEM
     from handful.planning.cem import CEM
@@ -215,7 +226,8 @@ def _planner(options: AgentOptions, task: "Task") -> "AbstractPlanner":
     if task.categorical != (kind is CategoricalCEM):
         there, wanted = ("categories", "categorical-cem") if task.categorical else ("continuous", "icem")
         raise InputError(f"this task's actions are {there}; take --planner {wanted}, got {options.planner}")
-    ahead = CategoricalCEM.horizon if task.categorical else 25 if options.paper else 20
+    told, ours = published(name), pets_planner(settings=SETTINGS[options.settings or "light"])
+    ahead = CategoricalCEM.horizon if task.categorical else told.horizon if options.paper else ours.horizon
     sizes: dict[str, Any] = {"horizon": _horizon(options, min(ahead, task.horizon), task)}
     sizes |= {k: v for k in ("candidates", "iterations") if (v := getattr(options, k)) is not None}
     if options.candidates is not None and kind in {ILQR, GradientPlanner}:
@@ -223,13 +235,15 @@ def _planner(options: AgentOptions, task: "Task") -> "AbstractPlanner":
     if options.candidates is not None and kind in {CEM, ICEM, CategoricalCEM}:
         sizes["elites"] = max(1, options.candidates // 10)
     least = 3 if kind in {ICEM, CategoricalCEM} else 1  # one fresh plan, one elite kept, the mean
-    for name, floor in (("candidates", least), ("iterations", 1)):
-        if sizes.get(name, floor) < floor:
-            raise InputError(f"--{name} must be at least {floor}, got {sizes[name]}")
+    for size, floor in (("candidates", least), ("iterations", 1)):
+        if sizes.get(size, floor) < floor:
+            raise InputError(f"--{size} must be at least {floor}, got {sizes[size]}")
     if kind is ICEM and "elites" in sizes:
         sizes["keep"] = min(ICEM.keep, sizes["elites"])
     if options.planner is None and kind is ICEM:
-        return dataclasses.replace(pets_planner(), **sizes)
+        return dataclasses.replace(ours, **sizes)
+    if options.paper and kind is CEM:
+        return dataclasses.replace(pets_paper_planner(told), **sizes)
     return kind(**sizes)
 
 

@@ -152,10 +152,13 @@ def configured(options: Options) -> dict[str, Any]:
     import equinox as eqx
     import jax
 
+    from handful.agents.pets_settings import settings_of
     from handful.version import __version__
 
     given = {name: getattr(options, name) for name in RECORDED}
     given |= {"agent": named(options), "trials": 8 if options.trials is None else options.trials}
+    if options.settings is None and not options.paper:
+        given["settings"] = settings_of(str(options.task))
     config = {"handful": __version__, **given, "seed": options.seed or 0}
     system, agent = built(config)
     eqx.filter_eval_shape(agent.init, jax.random.key(0), system.task)
@@ -236,7 +239,7 @@ def built(config: dict[str, Any]) -> tuple[Any, Any]:
         runtime.use_float64()
     system = system_for(load(config["task"]))
     names = [field.name for field in dataclasses.fields(AgentOptions)]
-    return system, agent_of(AgentOptions(**{name: config[name] for name in names}), system.env)
+    return system, agent_of(AgentOptions(**{name: config[name] for name in names}), system.env, config["task"])
 
 
 def _is(value: Any, kind: Any) -> bool:
