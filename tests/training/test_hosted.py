@@ -93,11 +93,12 @@ def test_transitions_are_those_of_a_manual_loop():
     for time in range(7):
         policy_key, _ = jax.random.split(jax.random.fold_in(key, time + 1))
         action, carry = grown()(policy_key, jnp.asarray(obs, float), carry)
-        raw, paid, *_ = env.step(np.clip(np.asarray(action, np.float64), -1.0, 1.5))
+        done = np.clip(np.asarray(action, np.float64), -1.0, 1.5)
+        raw, paid, *_ = env.step(done)
         after = np.array([*raw, paid, 0.0])
         row = jax.tree.map(lambda leaf, time=time: leaf[time], piece.transitions)
         np.testing.assert_allclose(row.obs, obs, atol=1e-5)
-        np.testing.assert_allclose(row.action, action, atol=1e-5)
+        np.testing.assert_allclose(row.action, done, atol=1e-5)
         np.testing.assert_allclose(row.next_obs, after, atol=1e-5)
         np.testing.assert_allclose(row.reward, paid, atol=1e-5)
         obs = after

@@ -14,6 +14,7 @@ def run(options: Options) -> None:
     from handful.cli import runtime
 
     runtime.start()
+    from handful.envs.known_tasks import KNOWN
     from handful.envs.loading import load
     from handful.envs.registry import TASKS
     from handful.errors import InputError
@@ -29,3 +30,4 @@ def run(options: Options) -> None:
             f"{name}\n    {entry.summary}\n    {sizes}\n    returns: {entry.known}; solved from {entry.solved:g}\n"
         )
     sys.stdout.write("\nYour own: gymnasium:ID, or path/to/file.py:NAME (an AbstractEnv or a gymnasium.Env).\n")
+    sys.stdout.write(f"Reward and end are known, and not learned, of gymnasium:ID for {', '.join(KNOWN)}.\n")

@@ -106,6 +106,12 @@ class GymnasiumEnv:
         noted = [self._noted(answer[4], key) for key in self._info]
         return self._augmented(obs, noted, reward, terminated=terminated), reward, terminated, truncated
 
+    def carried_out(self, action: Float[np.ndarray, "a"]) -> Float[np.ndarray, "a"]:
+        """The action that `step` takes instead: inside the limits, or one category. This is what a model learns from."""
+        if isinstance(self._actions, Discrete):
+            return np.eye(len(action), dtype=action.dtype)[np.argmax(action)]
+        return np.clip(action, np.asarray(self.task.low), np.asarray(self.task.high))
+
     def draw(self) -> Frame | None:
         """A picture of the system as it stands now; None where the environment gives none."""
         if not self._draws:

@@ -81,7 +81,7 @@ class Hosted:
         truncated = (truncated or self._time >= self.task.horizon) and not terminated
         happened = {
             "obs": self._obs,
-            "action": action,
+            "action": self.env.carried_out(action),
             "reward": reward,
             "next_obs": next_obs,
             "terminated": terminated,
