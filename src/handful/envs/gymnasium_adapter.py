@@ -107,7 +107,7 @@ class GymnasiumEnv:
         return self._augmented(obs, noted, reward, terminated=terminated), reward, terminated, truncated
 
     def carried_out(self, action: Float[np.ndarray, "a"]) -> Float[np.ndarray, "a"]:
-        """The action that `step` takes instead: inside the limits, or one category. This is what a model learns from."""
+        """The action that `step` takes instead: inside the limits, or one category. Models learn from it."""
         if isinstance(self._actions, Discrete):
             return np.eye(len(action), dtype=action.dtype)[np.argmax(action)]
         return np.clip(action, np.asarray(self.task.low), np.asarray(self.task.high))
