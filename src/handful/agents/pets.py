@@ -55,7 +55,9 @@ def pets_learner(*, members: int = 5, settings: Settings = LIGHT) -> EnsembleLea
         decay=jnp.full(len(settings.hidden) + 1, settings.decay),
         rate=Rate(first=settings.rate, last=settings.rate / 100, tempering=settings.tempering),
         members=members,
-        minibatches=Minibatches(size=64, epochs=20.0, least=2000, most=settings.most_steps, held_out=False),
+        minibatches=Minibatches(
+            size=64, epochs=20.0, least=settings.least_steps, most=settings.most_steps, held_out=False
+        ),
     )
 
 

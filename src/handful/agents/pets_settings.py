@@ -11,7 +11,8 @@ class Settings:
     decay: float = 1e-4
     rate: float = 3e-3  # Adam's at the start of a fit; it falls to a hundredth
     tempering: float = 0.5
-    most_steps: int = 5000  # of a fit
+    least_steps: int = 2000  # of a fit
+    most_steps: int = 5000
     first_colour: float | None = 1.0  # of the random trial; None is uniform, as published
     candidates: int = 80
     horizon: int = 20
@@ -35,17 +36,8 @@ SETTINGS = {
     "light": LIGHT,
     # Arms: wild data spoil the fit, small torques do the work, and plain likelihood learns the quiet places too.
     "arm": Settings(decay=5e-4, rate=1e-3, tempering=0.0, first_colour=None, candidates=100, std=0.2),
-    # Legs: data are many, steps are short, and running needs torques that change quickly.
-    "legs": Settings(
-        hidden=(128, 128),
-        decay=2e-4,
-        rate=1e-3,
-        tempering=0.0,
-        most_steps=4000,
-        candidates=120,
-        horizon=30,
-        colour=0.25,
-    ),
+    # Legs: data are many, and a longer fit pays.
+    "legs": Settings(hidden=(128, 128), decay=5e-4, rate=1e-3, tempering=0.0, least_steps=4000, most_steps=8000),
 }
 
 _OF_TASK = {
