@@ -17,6 +17,8 @@ from jaxtyping import install_import_hook
 # Only modules that are imported after this line are checked, so nothing here imports handful.
 install_import_hook("handful", "beartype.beartype")
 
+_QUICK = pytest.StashKey[bool]()  # whether programs are compiled quickly, for now
+
 
 def pytest_configure(config):
     """Share compiled programs between the workers, and with the next run."""
@@ -28,10 +30,17 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Optimise what the test and its fixtures compile only where that pays."""
+    """Optimise what the test and its fixtures compile only where that pays.
+
+    Programs of the other kind are forgotten: a run that met both could not be repeated to the last bit.
+    """
     import jax
 
-    jax.config.update("jax_disable_most_optimizations", item.get_closest_marker("arithmetic") is None)
+    quick = item.get_closest_marker("arithmetic") is None
+    if item.config.stash.get(_QUICK, True) != quick:
+        item.config.stash[_QUICK] = quick
+        jax.config.update("jax_disable_most_optimizations", quick)
+        jax.clear_caches()
 
 
 @pytest.fixture(autouse=True, scope="module")

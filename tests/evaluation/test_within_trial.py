@@ -46,7 +46,7 @@ def test_the_coverage_of_a_run_knows_the_angles_of_its_task():
     shares = []
     for angles in ((0,), ()):
         task = task_of(lambda obs, action, next_obs: obs[0], 2, [-1.0], [1.5], angles=angles)
-        record = Record({}, {}, [row], {0: turning_trial()}, task, None, [])
+        record = Record({}, {}, [row], {0: turning_trial()}, task, None, {}, [])
         shares.append(coverage_by_trial(record).axes[0].lines[1].get_ydata()[0])
     assert shares[0] == 0  # every particle is ahead, and some only of them past half a turn
     assert shares[1] > 5
