@@ -82,7 +82,8 @@ def _controller(options: Options) -> tuple[Any, int, int]:
     learner = EnsembleLearner(
         hidden=(options.width,) * options.layers, decay=jnp.zeros(options.layers + 1), members=options.members
     )
-    state = learner.init(jax.random.key(0), env.task)
+    # Compiled whole, as in a run: one by one, each small operation compiles a program of its own.
+    state = eqx.filter_jit(learner.init)(jax.random.key(0), env.task)
     planner = CEM(
         horizon=options.horizon,
         candidates=options.candidates,
@@ -90,7 +91,7 @@ def _controller(options: Options) -> tuple[Any, int, int]:
         iterations=options.iterations,
     )
     policy = MPC(planner, Problem(env.task, learner.model(state), TSInf(options.particles), mesh=all_devices()))
-    _, obs = env.reset(jax.random.key(1))
+    _, obs = eqx.filter_jit(env.reset)(jax.random.key(1))
     act = eqx.filter_jit(lambda policy, key, obs, carry: policy(key, obs, carry))
-    carry, key = policy.init(), jax.random.key(2)
+    carry, key = eqx.filter_jit(lambda policy: policy.init())(policy), jax.random.key(2)
     return (lambda: act(policy, key, obs, carry)), state.members.features.input_size, 2 * env.task.obs_size
