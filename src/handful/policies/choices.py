@@ -1,0 +1,59 @@
+"""Finitely many actions to choose from, for methods that keep a value for each."""
+
+import itertools
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from handful.errors import InputError
+from handful.task import Task
+
+MOST = 4096  # choices; a value for each is kept, and beyond this a grid has stopped being a sensible idea
+
+
+class Choices(eqx.Module):
+    """The actions a task offers, one row each; a choice is the one-hot vector of a row.
+
+    Where actions are categories, the rows are the categories. Where they are continuous, the rows are a grid of
+    `per_entry` equally spaced values of each entry, limits included, the last entry varying fastest.
+
+    >>> from handful import PointMass
+    >>> choices = Choices.of(PointMass().task, per_entry=3)
+    >>> choices.count
+    9
+    >>> choices.action(jnp.eye(9)[1]).tolist()
+    [-6.0, 0.0]
+    """
+
+    actions: Float[Array, "c a"]
+
+    @classmethod
+    def of(cls, task: Task, per_entry: int | None) -> "Choices":
+        """The choices of a task. `per_entry` is not looked at where actions are categories.
+
+        Raises `InputError` where actions are continuous and `per_entry` does not make a grid of a sensible size.
+        """
+        if task.categorical:
+            return cls(jnp.eye(task.action_size, dtype=task.low.dtype))
+        if per_entry is None or per_entry < 2:
+            raise InputError(
+                "this task's actions are continuous and the method chooses among finitely many: "
+                f"per_entry must be at least 2, the number of values to try of each entry, got {per_entry}"
+            )
+        if per_entry**task.action_size > MOST:
+            raise InputError(
+                f"{per_entry} values of each of {task.action_size} action entries make {per_entry**task.action_size} "
+                f"choices, at most {MOST} can be had; lower per_entry or use a method with continuous actions"
+            )
+        grid = jnp.linspace(task.low, task.high, per_entry)
+        rows = jnp.array(list(itertools.product(range(per_entry), repeat=task.action_size)), int)
+        return cls(grid[rows, jnp.arange(task.action_size)])
+
+    @property
+    def count(self) -> int:
+        return self.actions.shape[0]
+
+    def action(self, choice: Float[Array, "*b c"]) -> Float[Array, "*b a"]:
+        """The action that a one-hot choice stands for."""
+        return self.actions[jnp.argmax(choice, -1)]
