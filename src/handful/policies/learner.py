@@ -43,6 +43,11 @@ class AbstractPolicyLearner(eqx.Module):
     envs: eqx.AbstractVar[int]  # environments side by side
     length: eqx.AbstractVar[int]  # [steps] in each of them between two updates
 
+    @property
+    def whole_trials(self) -> bool:
+        """Whether every environment begins anew after an update, and only its first trial counts."""
+        return False
+
     @abstractmethod
     def init(self, key: PRNGKeyArray, task: Task) -> Any:
         """The state before any data. Raises `InputError` where the task's actions are of another kind."""

@@ -1,0 +1,52 @@
+"""What the nets of a policy or a value see of an observation."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from handful.data.features import Features
+from handful.task import Task
+
+_FAR = 10.0  # [std] what lies further off counts as this far
+_LEAST_VAR = 1e-8
+
+
+class Inputs(eqx.Module):
+    """Sine and cosine for angles, and each entry standardised by the running statistics of all that was seen.
+
+    Statistics change by `seeing` alone, so a policy whose ratios are being formed keeps still. Without any, the map is
+    the identity.
+
+    Source: the parallel update of moments, [Chan83].
+    """
+
+    features: Features
+    count: Float[Array, ""]
+    mean: Float[Array, "i"]
+    var: Float[Array, "i"]
+
+    @classmethod
+    def of(cls, task: Task) -> "Inputs":
+        features = Features(task.obs_size, 0, task.angles, task.memoryless)
+        size = features.input_size
+        return cls(features, jnp.zeros(()), jnp.zeros(size), jnp.ones(size))
+
+    @property
+    def size(self) -> int:
+        return self.features.input_size
+
+    def __call__(self, obs: Float[Array, "o"]) -> Float[Array, "i"]:
+        standard = (self._raw(obs) - self.mean) / jnp.sqrt(jnp.maximum(self.var, _LEAST_VAR))
+        return jnp.where(self.count > 0, jnp.clip(standard, -_FAR, _FAR), standard)
+
+    def seeing(self, obs: Float[Array, "*b o"]) -> "Inputs":
+        """With the statistics of these observations too."""
+        values = jax.vmap(self._raw)(obs.reshape(-1, obs.shape[-1]))
+        more = values.shape[0]
+        total, apart = self.count + more, values.mean(0) - self.mean
+        spread = self.var * self.count + values.var(0) * more + apart**2 * self.count * more / total
+        return Inputs(self.features, total, self.mean + apart * more / total, spread / total)
+
+    def _raw(self, obs: Float[Array, "o"]) -> Float[Array, "i"]:
+        return self.features.inputs(obs, obs[:0])
