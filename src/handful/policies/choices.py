@@ -1,12 +1,17 @@
 """Finitely many actions to choose from, for methods that keep a value for each."""
 
 import itertools
+from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from handful.errors import InputError
+from handful.fields import Real, real
+from handful.policies.learner import AbstractActor
+from handful.policies.simple import chosen
 from handful.task import Task
 
 MOST = 4096  # choices; a value for each is kept, and beyond this a grid has stopped being a sensible idea
@@ -57,3 +62,24 @@ class Choices(eqx.Module):
     def action(self, choice: Float[Array, "*b c"]) -> Float[Array, "*b a"]:
         """The action that a one-hot choice stands for."""
         return self.actions[jnp.argmax(choice, -1)]
+
+
+class EpsilonGreedy(AbstractActor):
+    """The choice of greatest value; with probability `epsilon` any choice, all equally likely.
+
+    A value that is not finite ranks below every finite one.
+    """
+
+    values: Callable[[Float[Array, "o"]], Float[Array, "c"]]  # of every choice
+    choices: Choices
+    epsilon: Real = real(0.0)
+
+    def draw(self, key: PRNGKeyArray, obs: Float[Array, "o"]) -> Float[Array, "c"]:
+        whether_key, which_key = jax.random.split(key)
+        values = self.values(obs)
+        greedy = jnp.where(jnp.isfinite(values), values, -jnp.inf)
+        any_ = jax.random.uniform(which_key, values.shape, values.dtype)
+        return chosen(jnp.where(jax.random.uniform(whether_key) < self.epsilon, any_, greedy))
+
+    def carried_out(self, choice: Float[Array, "c"]) -> Float[Array, "a"]:
+        return self.choices.action(choice)

@@ -13,6 +13,7 @@ from handful.policies.mlp import MLP
 from handful.task import Task
 
 _FIRST_SCALE = 0.01  # of the last layer: all choices start out almost equally likely
+_ALMOST = 0.999  # of the limit, which a tanh never reaches
 
 
 class GaussianHead(eqx.Module):
@@ -87,6 +88,14 @@ class StochasticPolicy(AbstractActor):
         within = jnp.tanh(choice) if self.squash else jnp.clip(choice, -1.0, 1.0)
         action = (self.low + self.high) / 2 + within * (self.high - self.low) / 2
         return jnp.clip(action, self.low, self.high)  # rounding may pass a limit by a hair
+
+    def choice_of(self, action: Float[Array, "a"]) -> Float[Array, "c"]:
+        """A choice that an action can have come from."""
+        if isinstance(self.head, CategoricalHead):
+            return action
+        half_range = jnp.maximum((self.high - self.low) / 2, 1e-12)
+        within = jnp.clip((action - (self.low + self.high) / 2) / half_range, -1.0, 1.0)
+        return jnp.arctanh(_ALMOST * within) if self.squash else within
 
 
 class Mode(AbstractPolicy):

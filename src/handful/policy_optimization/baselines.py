@@ -1,0 +1,134 @@
+"""What a return is compared with, so that its gradient is less noisy: nothing, the mean, a learned value."""
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from handful.policies.stochastic import Value
+from handful.policy_optimization.steps import Adam
+from handful.task import Task
+
+
+class AbstractBaseline(eqx.Module):
+    """An expectation of what comes after a step, that must not depend on what is chosen in it."""
+
+    @abstractmethod
+    def init(self, key: PRNGKeyArray, task: Task) -> Any:
+        """Its state before any data."""
+
+    @abstractmethod
+    def values(
+        self, state: Any, obs: Float[Array, "b o"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
+    ) -> Float[Array, "b"]:
+        """The expectation at each step."""
+
+    @abstractmethod
+    def fitted(
+        self,
+        key: PRNGKeyArray,
+        state: Any,
+        obs: Float[Array, "b o"],
+        returns: Float[Array, "b"],
+        counted: Bool[Array, "b"],
+    ) -> Any:
+        """The state after these returns."""
+
+
+class NoBaseline(AbstractBaseline):
+    """Zero."""
+
+    def init(self, key: PRNGKeyArray, task: Task) -> None:
+        return None
+
+    def values(
+        self, state: None, obs: Float[Array, "b o"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
+    ) -> Float[Array, "b"]:
+        return jnp.zeros_like(returns)
+
+    def fitted(
+        self,
+        key: PRNGKeyArray,
+        state: None,
+        obs: Float[Array, "b o"],
+        returns: Float[Array, "b"],
+        counted: Bool[Array, "b"],
+    ) -> None:
+        return None
+
+
+class BatchMean(AbstractBaseline):
+    """The mean reward to go of the batch, the same at every step.
+
+    Its own share in the mean makes each step's gradient smaller by one part in the batch's size, which is no bias in
+    its direction.
+    """
+
+    def init(self, key: PRNGKeyArray, task: Task) -> None:
+        return None
+
+    def values(
+        self, state: None, obs: Float[Array, "b o"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
+    ) -> Float[Array, "b"]:
+        mean = jnp.sum(jnp.where(counted, returns, 0.0)) / jnp.maximum(counted.sum(), 1)
+        return jnp.broadcast_to(mean, returns.shape)
+
+    def fitted(
+        self,
+        key: PRNGKeyArray,
+        state: None,
+        obs: Float[Array, "b o"],
+        returns: Float[Array, "b"],
+        counted: Bool[Array, "b"],
+    ) -> None:
+        return None
+
+
+class LearnedState(eqx.Module):
+    """The value, and its optimiser's memory."""
+
+    value: Value
+    memory: Any
+
+
+class LearnedValue(AbstractBaseline):
+    """A net, fitted to the rewards to go of each batch after that batch was used."""
+
+    hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
+    adam: Adam = eqx.field(default_factory=lambda: Adam(rate=1e-3, longest=jnp.inf))
+    steps: int = eqx.field(static=True, default=40)  # gradients a batch
+    size: int = eqx.field(static=True, default=256)  # rows a gradient, drawn with replacement
+
+    def init(self, key: PRNGKeyArray, task: Task) -> LearnedState:
+        value = Value.init(key, task, self.hidden)
+        return LearnedState(value, self.adam.init(value.net))
+
+    def values(
+        self, state: LearnedState, obs: Float[Array, "b o"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
+    ) -> Float[Array, "b"]:
+        return jax.vmap(state.value)(obs)
+
+    def fitted(
+        self,
+        key: PRNGKeyArray,
+        state: LearnedState,
+        obs: Float[Array, "b o"],
+        returns: Float[Array, "b"],
+        counted: Bool[Array, "b"],
+    ) -> LearnedState:
+        seen = jax.vmap(state.value.inputs)(obs)
+
+        def fitness(net: Any, rows: Array) -> Float[Array, ""]:
+            return -jnp.mean((jax.vmap(net)(seen[rows])[:, 0] - returns[rows]) ** 2)
+
+        def step(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, None]:
+            net, memory = carry
+            rows = jax.random.categorical(key, jnp.where(counted, 0.0, -jnp.inf), shape=(self.size,))
+            return self.adam.ascend(net, memory, jax.grad(fitness)(net, rows), 0.0), None
+
+        start = (state.value.net, state.memory)
+        (net, memory), _ = jax.lax.scan(step, start, jax.random.split(key, self.steps))
+        return LearnedState(eqx.tree_at(lambda v: v.net, state.value, net), memory)

@@ -1,0 +1,43 @@
+"""Rewards brought to a common size, so that one set of rates serves many tasks."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+_FAR = 10.0
+_LEAST_VAR = 1e-8
+
+
+class RewardScale(eqx.Module):
+    """Divides rewards by the running std of the discounted return so far, and keeps them within ten of it.
+
+    Source: [Engstrom20] section 3. Deviates: no.
+    """
+
+    return_: Float[Array, "n"]  # discounted, of the trial in progress
+    count: Float[Array, ""]
+    mean: Float[Array, ""]
+    var: Float[Array, ""]
+
+    @classmethod
+    def init(cls, envs: int) -> "RewardScale":
+        return cls(jnp.zeros(envs), jnp.zeros(()), jnp.zeros(()), jnp.ones(()))
+
+    def __call__(self, rewards: Float[Array, "t n"]) -> Float[Array, "t n"]:
+        return jnp.clip(rewards / jnp.sqrt(jnp.maximum(self.var, _LEAST_VAR)), -_FAR, _FAR)
+
+    def seeing(
+        self, rewards: Float[Array, "t n"], over: Bool[Array, "t n"], discount: Float[Array, ""]
+    ) -> "RewardScale":
+        """With the statistics of these rewards too."""
+
+        def step(return_: Float[Array, "n"], now: tuple) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
+            reward, over = now
+            total = discount * return_ + reward
+            return jnp.where(over, 0.0, total), total
+
+        return_, seen = jax.lax.scan(step, self.return_, (rewards, over))
+        total, apart = self.count + seen.size, seen.mean() - self.mean
+        spread = self.var * self.count + seen.var() * seen.size + apart**2 * self.count * seen.size / total
+        return RewardScale(return_, total, self.mean + apart * seen.size / total, spread / total)

@@ -1,0 +1,53 @@
+"""Gradient steps that survive a bad gradient."""
+
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, PRNGKeyArray
+
+from handful.fields import Real, real
+
+Weights = TypeVar("Weights")
+
+
+class Adam(eqx.Module):
+    """Adam, its rate falling linearly to zero, its gradients cut to a greatest norm.
+
+    A gradient that is not finite moves nothing.
+    """
+
+    rate: Real = real(3e-4)
+    updates: Real = real(jnp.inf)  # in which the rate falls to zero; infinite: it stays
+    longest: Real = real(0.5)  # greatest norm of a gradient
+    epsilon: Real = real(1e-5)
+
+    def init(self, weights: Any) -> Any:
+        """What it remembers, before the first step."""
+        return self._adam().init(weights)
+
+    def ascend(self, weights: Weights, memory: Any, gradient: Weights, update: Array | float) -> tuple[Weights, Any]:
+        """One step uphill, in the given update of all."""
+        norm = optax.tree.norm(gradient)
+        cut = jax.tree.map(lambda g: g * jnp.minimum(1.0, self.longest / jnp.maximum(norm, 1e-12)), gradient)
+        direction, remembered = self._adam().update(cut, memory)
+        rate = self.rate * jnp.maximum(1.0 - update / self.updates, 0.0)
+        moved = jax.tree.map(lambda w, d: w + rate * d, weights, direction)
+        return jax.tree.map(
+            lambda new, old: jnp.where(jnp.isfinite(norm), new, old), (moved, remembered), (weights, memory)
+        )
+
+    def _adam(self) -> optax.GradientTransformation:
+        return optax.scale_by_adam(eps=self.epsilon)
+
+
+def shuffled(key: PRNGKeyArray, count: int, epochs: int, minibatches: int) -> Array:
+    """Indices of minibatches, each epoch a fresh division of `count` rows; leading axis epochs x minibatches.
+
+    Rows that do not come out even are left out of an epoch, each time others.
+    """
+    size = count // minibatches
+    orders = jax.vmap(lambda k: jax.random.permutation(k, count))(jax.random.split(key, epochs))
+    return orders[:, : size * minibatches].reshape(epochs * minibatches, size)

@@ -1,0 +1,140 @@
+"""Trust region policy optimisation: the natural gradient, as far as the KL divergence allows."""
+
+import equinox as eqx
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from handful.fields import Real, Whole, real, whole
+from handful.policies.learner import Logged
+from handful.policies.mlp import MLP
+from handful.policies.stochastic import CategoricalHead, GaussianHead
+from handful.policy_optimization.base import (
+    AbstractActorCritic,
+    ActorCriticState,
+    Nets,
+    Samples,
+    explained,
+    standardised,
+)
+from handful.policy_optimization.returns import GAE
+from handful.policy_optimization.steps import Adam, shuffled
+from handful.task import Task
+from handful.types import Transition
+
+Head = GaussianHead | CategoricalHead
+
+
+class TrustRegion(eqx.Module):
+    """How far a step may go, and how it is found."""
+
+    delta: Real = real(0.01)  # [nats] greatest mean KL divergence of a step
+    damping: Real = real(0.1)  # added to the Fisher matrix's diagonal
+    products: int = eqx.field(static=True, default=10)  # with the Fisher matrix, of conjugate gradients
+    shrink: Real = real(0.8)  # of the step, each time the line search refuses it
+    tries: Whole = whole(10)
+
+
+class TRPO(AbstractActorCritic):
+    """`max E[ratio advantage] s.t. mean KL(old || new) <= delta`, one step for each batch.
+
+    The direction is `F^-1 g` by conjugate gradients, with Fisher products in Gauss-Newton form: forward to the
+    distribution's parameters, times their own Fisher information, and back. Its length is the greatest that the
+    quadratic model of KL allows. A line search shortens it until the surrogate gains and the true KL is within delta;
+    where it never is, the old policy stays. The value is fitted to the whole batch for several epochs.
+
+    >>> from handful.envs.pendulum import Pendulum
+    >>> learner = TRPO(envs=2, length=8)
+    >>> state = learner.init(jax.random.key(3), Pendulum().task)
+
+    Source: [Schulman15] algorithm 1, appendix C; advantages [Schulman16]. Deviates: the KL counts at the same
+    observations as the surrogate, all of them.
+    """
+
+    envs: int = eqx.field(static=True, default=8)
+    length: int = eqx.field(static=True, default=256)
+    region: TrustRegion = eqx.field(default_factory=TrustRegion)
+    advantages: GAE = eqx.field(default_factory=GAE)
+    nets: Nets = eqx.field(default_factory=Nets)
+    adam: Adam = eqx.field(default_factory=lambda: Adam(rate=1e-3, longest=jnp.inf))  # of the value
+    value_epochs: int = eqx.field(static=True, default=10)
+    value_minibatches: int = eqx.field(static=True, default=16)
+    scale_rewards: bool = eqx.field(static=True, default=False)
+
+    def init(self, key: PRNGKeyArray, task: Task) -> ActorCriticState:
+        state = self.start(key, task, None, self.adam)
+        return eqx.tree_at(lambda s: s.memory, state, self.adam.init(state.value.net))
+
+    def update(self, key: PRNGKeyArray, state: ActorCriticState, batch: Transition) -> tuple[ActorCriticState, Logged]:
+        samples, scale = self.samples(state, batch)
+        values = jax.vmap(state.value.net)(samples.seen)[:, 0]
+        with jax.default_matmul_precision("highest"):
+            head, accepted = self.improved(state.policy.head, samples)
+        net, memory = self._value(key, state, samples)
+        after = jax.vmap(head)(samples.seen)
+        logged = {
+            "kl": jnp.mean(jax.vmap(lambda old, new: old.kl(new))(samples.before, after)),
+            "entropy": jnp.mean(jax.vmap(lambda d: d.entropy())(after)),
+            "explained": explained(values, samples.target),
+            "accepted": accepted.astype(values.dtype),
+        }
+        return self.moved_on(state, batch, (head, net), memory=memory, surrogate=None, rewards=scale), logged
+
+    def improved(self, head: Head, samples: Samples) -> tuple[Head, Bool[Array, ""]]:
+        """The policy after one step, and whether the line search found one."""
+        flat, unravel = jax.flatten_util.ravel_pytree(head)
+        advantage = standardised(samples.advantage)
+
+        def gain(weights: Float[Array, "w"]) -> Float[Array, ""]:
+            now = jax.vmap(unravel(weights))(samples.seen)
+            log_prob = jax.vmap(lambda d, c: d.log_prob(c))(now, samples.choice)
+            return jnp.mean(jnp.exp(log_prob - samples.log_prob) * advantage)
+
+        def divergence(weights: Float[Array, "w"]) -> Float[Array, ""]:
+            now = jax.vmap(unravel(weights))(samples.seen)
+            return jnp.mean(jax.vmap(lambda old, new: old.kl(new))(samples.before, now))
+
+        before, gradient = jax.value_and_grad(gain)(flat)
+        product = lambda v: fisher_product(head, samples.seen, v) + self.region.damping * v  # noqa: E731
+        direction, _ = jax.scipy.sparse.linalg.cg(product, gradient, maxiter=self.region.products)
+        curvature = direction @ product(direction)
+        longest = jnp.sqrt(2 * self.region.delta / jnp.maximum(curvature, 1e-12)) * direction
+
+        def refused(carry: tuple) -> Bool[Array, ""]:
+            tried, accepted = carry
+            return ~accepted & (tried < self.region.tries)
+
+        def attempt(carry: tuple) -> tuple:
+            tried, _ = carry
+            step = flat + self.region.shrink**tried * longest
+            return tried + 1, (gain(step) > before) & (divergence(step) <= self.region.delta)
+
+        tried, accepted = jax.lax.while_loop(refused, attempt, (jnp.zeros((), int), jnp.zeros((), bool)))
+        step = flat + self.region.shrink ** (tried - 1) * longest
+        return unravel(jnp.where(accepted, step, flat)), accepted
+
+    def _value(self, key: PRNGKeyArray, state: ActorCriticState, samples: Samples) -> tuple:
+        """The value's net after its epochs, and its optimiser's memory."""
+
+        def fitness(net: MLP, rows: Array) -> Float[Array, ""]:
+            return -jnp.mean((jax.vmap(net)(samples.seen[rows])[:, 0] - samples.target[rows]) ** 2)
+
+        def step(carry: tuple, rows: Array) -> tuple[tuple, None]:
+            net, memory = carry
+            return self.adam.ascend(net, memory, jax.grad(fitness)(net, rows), state.updates), None
+
+        order = shuffled(key, samples.target.size, self.value_epochs, self.value_minibatches)
+        return jax.lax.scan(step, (state.value.net, state.memory), order)[0]
+
+
+def fisher_product(head: Head, seen: Float[Array, "b i"], vector: Float[Array, "w"]) -> Float[Array, "w"]:
+    """The Fisher matrix of a policy's weights, averaged over what it sees, times a vector of as many entries.
+
+    `F v = mean_b J_b^T M_b J_b v`, J the distribution's parameters by the weights, M their own Fisher information.
+    """
+    flat, unravel = jax.flatten_util.ravel_pytree(head)
+    parameters = lambda weights: jax.vmap(unravel(weights))(seen)  # noqa: E731
+    now, tangent = jax.jvp(parameters, (flat,), (vector,))
+    _, back = jax.vjp(parameters, flat)
+    return back(jax.vmap(lambda d, t: d.fisher(t))(now, tangent))[0] / seen.shape[0]
