@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from handful.propagation.base import AbstractPropagator
     from handful.task import Task
 
-Agent = Literal["pets", "mpc", "pilco"]
+Agent = Literal[
+    "pets", "mpc", "pilco", "sarsa", "expected-sarsa", "q-learning", "dyna-q", "dqn", "reinforce", "a2c", "trpo",
+    "ppo-penalty", "ppo",
+]  # fmt: skip
 Model = Literal["ensemble", "gp", "linear", "physics", "physics+ensemble", "truth", "d", "p", "de", "pe"]
 Planner = Literal["cem", "icem", "mppi", "shooting", "gradient", "ilqr", "categorical-cem"]
 Propagation = Literal["ts-inf", "ts1", "expectation", "ds", "mm"]
@@ -27,7 +30,8 @@ class AgentOptions:
     """Which agent, and how it plans. What is None is the agent's own choice."""
 
     agent: Agent = "pets"
-    """pets and mpc plan through what they learn; pilco improves a policy inside it"""
+    """pets and mpc plan through what they learn; pilco improves a policy inside it; the others need no model and many
+    steps: their trials are rounds of steps"""
     model: Model | None = None
     """the belief: ensemble if left out, gp for pilco; physics and truth are of built-in tasks; d, p, de and pe are
     PETS's ablations: one net or an ensemble, of points or probabilistic"""
@@ -55,6 +59,9 @@ class AgentOptions:
     """every std of the belief is stretched by this factor, as `handful fit` finds it"""
     fit_steps: int | None = None
     """gradient steps that a fit takes at most"""
+    steps: int | None = None
+    """of interaction, for agents without a model: what their rates fall over, in 50 rounds (the task's own if left
+    out)"""
     guess_error: float | None = None
     """guessed parameters of physics are multiplied and divided by this in turn; the built-in guesses are the truth"""
 

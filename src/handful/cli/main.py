@@ -42,7 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name is None:
         return _refuse(f"there is no command {' '.join(words[:1])!r}; the commands are {', '.join(COMMANDS)}")
     module = importlib.import_module(COMMANDS[name][0])
-    return _run(module, _parse(module.Options, name, rest))
+    try:
+        return _run(module, _parse(module.Options, name, rest))
+    except BrokenPipeError:  # who read our output has gone; nothing is left to say, at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def overview() -> str:
@@ -82,9 +86,6 @@ def _run(module: ModuleType, options: Any) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("handful: stopped\n")
         return INTERRUPTED
-    except BrokenPipeError:  # who read our output has gone; nothing is left to say, at exit either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _parse(kind: type, name: str, words: list[str]) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from handful.cli.assemble import AgentOptions, agent_of, named
+from handful.cli.assemble_learners import LEARNERS, ROUNDS, learning_of, steps_of
 
 if TYPE_CHECKING:
     from handful.cli.runtime import CompileClock
@@ -25,7 +26,7 @@ class Options(AgentOptions):
     task: Annotated[str | None, tyro.conf.Positional] = None
     """a name from `handful tasks`, gymnasium:ID, or path/to/file.py:NAME"""
     trials: int | None = None
-    """controlled trials after the random one (8 if left out)"""
+    """controlled trials after the random one (8 if left out); rounds of an agent without a model (50 if left out)"""
     seed: int | None = None
     """all randomness comes from it (0 if left out)"""
     seeds: str | None = None
@@ -156,12 +157,17 @@ def configured(options: Options) -> dict[str, Any]:
     from handful.version import __version__
 
     given = {name: getattr(options, name) for name in RECORDED}
-    given |= {"agent": named(options), "trials": 8 if options.trials is None else options.trials}
-    if options.settings is None and not options.paper:
+    rounds = options.agent in LEARNERS
+    usual = ROUNDS if rounds else 8
+    given |= {"agent": named(options), "trials": usual if options.trials is None else options.trials}
+    if rounds:
+        given["steps"] = steps_of(options, str(options.task))
+    elif options.settings is None and not options.paper:
         given["settings"] = settings_of(str(options.task))
     config = {"handful": __version__, **given, "seed": options.seed or 0}
     system, agent = built(config)
-    eqx.filter_eval_shape(agent.init, jax.random.key(0), system.task)
+    learner = agent.learner if rounds else agent
+    eqx.filter_eval_shape(learner.init, jax.random.key(0), system.task)
     return config
 
 
@@ -239,7 +245,9 @@ def built(config: dict[str, Any]) -> tuple[Any, Any]:
         runtime.use_float64()
     system = system_for(load(config["task"]))
     names = [field.name for field in dataclasses.fields(AgentOptions)]
-    return system, agent_of(AgentOptions(**{name: config[name] for name in names}), system.env, config["task"])
+    options = AgentOptions(**{name: config[name] for name in names})
+    make = learning_of if options.agent in LEARNERS else agent_of
+    return system, make(options, system.env, config["task"])
 
 
 def _is(value: Any, kind: Any) -> bool:

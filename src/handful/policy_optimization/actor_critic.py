@@ -3,12 +3,11 @@
 from typing import Any
 
 from handful.policy_optimization.ppo import PPO
-from handful.policy_optimization.returns import GAE
 from handful.policy_optimization.steps import Adam
 from handful.policy_optimization.surrogate import Importance
 
 
-def a2c(*, envs: int = 8, length: int = 16, rate: float = 7e-4, discount: float = 0.99, **settings: Any) -> PPO:
+def a2c(*, envs: int = 8, length: int = 16, rate: float = 7e-4, **settings: Any) -> PPO:
     """The policy gradient with advantages: the importance-sampled surrogate's first step from the old policy.
 
     At that policy the ratio is 1 and the surrogate's gradient is the policy gradient, so nothing else is needed.
@@ -21,7 +20,6 @@ def a2c(*, envs: int = 8, length: int = 16, rate: float = 7e-4, discount: float 
         epochs=1,
         minibatches=1,
         surrogate=Importance(),
-        advantages=GAE(discount=discount, decay=0.95),
         adam=Adam(rate=rate),
         **settings,
     )

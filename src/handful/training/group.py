@@ -8,6 +8,9 @@ from typing import Any
 
 from handful.errors import InputError
 from handful.training.files import write_whole
+from handful.training.loop import Loop
+from handful.training.rounds import Rounds
+from handful.training.rounds_together import RoundsTogether
 from handful.training.run import GROUP, RunFolder, is_group
 from handful.training.seeds import SeedsLoop, SeedsObserver
 from handful.training.session import Session
@@ -93,6 +96,13 @@ def seeds_of(text: str) -> list[int]:
     return seeds
 
 
+def together(loops: Mapping[int, Loop | Rounds]) -> SeedsLoop | RoundsTogether:
+    """The loops of several seeds as one."""
+    if all(isinstance(loop, Rounds) for loop in loops.values()):
+        return RoundsTogether({seed: loop for seed, loop in loops.items() if isinstance(loop, Rounds)})
+    return SeedsLoop({seed: loop for seed, loop in loops.items() if isinstance(loop, Loop)})
+
+
 def train_together(sessions: Mapping[int, Session], *, trials: int, observer: SeedsObserver) -> None:
     """Run the trials that any seed lacks, all seeds at once. Each is safe on disk, seed by seed, before the next.
 
@@ -100,7 +110,7 @@ def train_together(sessions: Mapping[int, Session], *, trials: int, observer: Se
     """
     for session in sessions.values():
         session.tidy()
-    loop = SeedsLoop({seed: session.loop for seed, session in sessions.items()})
+    loop = together({seed: session.loop for seed, session in sessions.items()})
     for index in range(min(session.done for session in sessions.values()), trials + 1):
         states = {seed: session.state for seed, session in sessions.items()}
         rows = {seed: session.rows for seed, session in sessions.items()}

@@ -46,7 +46,7 @@ class Hosted:
 
     def start(self, key: PRNGKeyArray, policy: AbstractPolicy) -> None:
         """Begin a trial."""
-        self.film = Film(self.task.horizon) if self.filming else None
+        self.begin_film()
         self._key, self._carry, self._time, self._over = key, _init(policy), 0, False
         self._obs = self.env.reset(seed_of(key))
 
@@ -54,13 +54,13 @@ class Hosted:
         """Run `steps` steps, or fewer where the trial ends; the piece always has that many rows."""
         if self._over:
             raise RuntimeError("the trial is over: begin another one with start()")
-        rows, watched = _empty(steps, self.task.obs_size, self.task.action_size, self._obs.dtype), []
+        rows, watched = empty_rows(steps, self.task.obs_size, self.task.action_size, self._obs.dtype), []
         self.drawing_s = 0.0
-        self._shoot()
+        self.shoot(self._time, over=self._over)
         while len(watched) < steps and not self._over:
             seen = self._step(policy, watch, rows, len(watched))
             watched.append(seen)
-            self._shoot()
+            self.shoot(self._time, over=self._over)
         valid = jnp.arange(steps) < len(watched)
         watched += [watched[-1]] * (steps - len(watched))  # the last row is what a display shows
         stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *watched)
@@ -92,14 +92,18 @@ class Hosted:
         self._obs, self._over = next_obs, terminated or truncated
         return seen
 
-    def _shoot(self) -> None:
-        """Take a frame, if it is time for one."""
-        if self.film is None or not self.film.wants(self._time, over=self._over):
+    def begin_film(self) -> None:
+        """Film the trial that begins now, where trials are filmed."""
+        self.film = Film(self.task.horizon) if self.filming else None
+
+    def shoot(self, time: int, *, over: bool) -> None:
+        """Take a frame, if it is time for one in the trial that is filmed."""
+        if self.film is None or not self.film.wants(time, over=over):
             return
         began = perf_counter()
         frame = self.env.draw()
         if frame is not None:
-            self.film.add(self._time, frame)
+            self.film.add(time, frame)
         self.drawing_s += perf_counter() - began
 
 
@@ -108,7 +112,8 @@ def seed_of(key: PRNGKeyArray) -> int:
     return int(jax.random.bits(jax.random.fold_in(key, 0))) >> 1  # 31 bits: what every generator takes
 
 
-def _empty(steps: int, obs_size: int, action_size: int, dtype: Any) -> dict[str, np.ndarray]:
+def empty_rows(steps: int, obs_size: int, action_size: int, dtype: Any) -> dict[str, np.ndarray]:
+    """Room for so many transitions, field by field."""
     return {
         "obs": np.zeros((steps, obs_size), dtype),
         "action": np.zeros((steps, action_size), dtype),

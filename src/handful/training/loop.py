@@ -81,6 +81,27 @@ class Loop:
         agent = _init(jax.random.fold_in(self.key, 0), self.agent, self.system.task)
         return LoopState(agent, Dataset.empty(self.system.task, capacity or self.capacity))
 
+    def policy(self, state: LoopState) -> AbstractPolicy:
+        """The controller that a state stands for."""
+        return self.agent.policy(self.system.task, state.agent)
+
+    def header(self, state: LoopState) -> dict[str, Any]:
+        """What a checkpoint must say of a state so that `like` can make its equal in structure."""
+        return {"capacity": state.data.capacity}
+
+    def like(self, header: dict[str, Any]) -> LoopState:
+        return self.init(header["capacity"])
+
+    def grown(self, state: LoopState) -> LoopState:
+        """The state with room for all trials."""
+        return (
+            state if state.data.capacity >= self.capacity else LoopState(state.agent, state.data.grown(self.capacity))
+        )
+
+    def films(self, index: int) -> bool:
+        """Whether a trial is worth filming: each of them is."""
+        return True
+
     def trial(self, index: int, state: LoopState, rows: list[Row], observer: Observer) -> tuple[LoopState, Trial]:
         """Run trial `index` after those in `rows`; trial 0 explores, later ones fit first."""
         tally = Tally()
@@ -120,7 +141,7 @@ class Loop:
             tally.step_ms, self.warm = tally.step_ms[1:] or tally.step_ms, True
         before = rows[-1] if rows else None
         whole = tally.whole(self.rows)
-        arrays = _arrays(whole, np.array(tally.step_ms))
+        arrays = tally.arrays(self.rows)
         score = None
         if index > 0:
             score = _score(key, model, whole, angles=self.system.task.angles)
@@ -195,22 +216,22 @@ class Tally:
 
         return jax.tree.map(joined, *self.pieces)
 
+    def arrays(self, rows: int) -> dict[str, np.ndarray]:
+        """The trial as named arrays, only rows that happened."""
+        whole = self.whole(rows)
+        transitions, watched = jax.tree.map(lambda leaf: leaf[whole.valid], (whole.transitions, whole.watched))
+        arrays = {field: getattr(transitions, field) for field in transitions.__dataclass_fields__}
+        arrays |= {"step_ms": np.array(self.step_ms)}
+        if watched is not None:
+            arrays |= {field: getattr(watched, field) for field in watched.__dataclass_fields__}
+        return arrays
+
     @staticmethod
     def planned_return(whole: Piece) -> float | None:
         """What was planned for the trial: the planned return per step of horizon, summed over the steps."""
         if whole.watched is None:
             return None
         return float(whole.watched.planned_return[whole.valid].sum() / whole.watched.plan.shape[1])
-
-
-def _arrays(whole: Piece, step_ms: np.ndarray) -> dict[str, np.ndarray]:
-    """The trial as named arrays, only rows that happened."""
-    kept = jax.tree.map(lambda leaf: leaf[whole.valid], (whole.transitions, whole.watched))
-    transitions, watched = kept
-    arrays = {field: getattr(transitions, field) for field in transitions.__dataclass_fields__} | {"step_ms": step_ms}
-    if watched is not None:
-        arrays |= {field: getattr(watched, field) for field in watched.__dataclass_fields__}
-    return arrays
 
 
 @eqx.filter_jit

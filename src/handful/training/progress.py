@@ -114,9 +114,9 @@ class LiveProgress(PlainProgress):
         )
         so_far = Text("return so far ")
         so_far.append(f"{return_:.1f}", style="bold").append(remark)
-        if planned is None:
+        if trial == 0:
             so_far.append("  random actions", style="dim")
-        else:
+        elif planned is not None:
             so_far.append(f"  planned for the next steps {planned:.1f}  {step_ms:.1f} ms a plan")
         if self.nll is not None:
             so_far.append(f"  model NLL {self.nll:.2f}")
@@ -147,7 +147,10 @@ def _line(trial: Trial, remark: str) -> str:
         parts.append(f"planned {row.planned_return:8.1f}")
     if row.model_nll is not None:
         parts.append(f"model NLL {row.model_nll:6.2f}")
-    parts.append(f"fit {row.fit_s:4.1f} s  {row.plan_ms_p50:5.1f} ms a plan")
+    if row.plan_ms_p50 is not None:
+        parts.append(f"fit {row.fit_s:4.1f} s  {row.plan_ms_p50:5.1f} ms a plan")
+    else:
+        parts.append(f"{row.env_steps:,} steps".replace(",", "\N{THIN SPACE}"))
     return "  ".join(parts)
 
 

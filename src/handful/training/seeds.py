@@ -26,8 +26,20 @@ from handful.task import Task
 from handful.training.collect import Cursor, Piece, Watch, advance, begin, nothing
 from handful.training.loop import Loop, LoopState, Tally, Trial, policy_of
 from handful.training.run import Row
-from handful.training.system import Simulated, check_finite
+from handful.training.system import Simulated, System, check_finite
 from handful.types import Transition
+
+
+@runtime_checkable
+class Going(Protocol):
+    """What a trial in progress has come to."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def return_(self) -> float: ...
+    @property
+    def planned(self) -> float | None: ...
 
 
 @runtime_checkable
@@ -36,7 +48,7 @@ class SeedsObserver(Protocol):
 
     def fitting(self, trial: int) -> None: ...
     def fitted(self, trial: int, reports: dict[int, FitReport], seconds: float) -> None: ...
-    def stepped(self, trial: int, tallies: dict[int, Tally], step_ms: float) -> None: ...
+    def stepped(self, trial: int, tallies: Mapping[int, Going], step_ms: float) -> None: ...
     def finished(self, trials: dict[int, Trial]) -> None: ...
 
 
@@ -48,14 +60,8 @@ class SeedsLoop:
 
     def __init__(self, loops: Mapping[int, Loop]) -> None:
         self.loops, self.seeds = loops, list(loops)
-        system = self.any.system
-        if not isinstance(system, Simulated):
-            raise TypeError("seeds run side by side on a pure environment; on another give each a process")
-        self.env, self.agent = system.env, undivided(self.any.agent)
-        self.mesh = all_devices() if len(loops) > 1 else None
-        # Devices have equally many seeds each: the last seed is there as often as that takes.
-        devices = self.mesh.size if self.mesh else 1
-        self.lanes = [*self.seeds, *self.seeds[-1:] * (-len(loops) % devices)]
+        self.env, self.agent = pure(self.any.system), undivided(self.any.agent)
+        self.mesh, self.lanes = lanes_of(self.seeds)
 
     @property
     def any(self) -> Loop:
@@ -83,7 +89,7 @@ class SeedsLoop:
         done = {}
         for seed, state in running.over.items():
             place, loop = self.seeds.index(seed), self.loops[seed]
-            model = loop.agent.model(_of(agents, place))
+            model = loop.agent.model(lane_of(agents, place))
             score_key, tally = running.score_keys[place], running.tallies[seed]
             done[seed] = state, loop.finished(index, score_key, tally, model, rows[seed])
         observer.finished({seed: trial for seed, (_, trial) in done.items()})
@@ -107,7 +113,7 @@ class Running:
         """Reset environments and policies."""
         loop = self.loop
         begun = _begin(self.keys, loop.env, loop.agent, self.agents, explores=self.index == 0, mesh=loop.mesh)
-        self.cursors = _home(begun)
+        self.cursors = home(begun)
 
     def fit(self, observer: SeedsObserver) -> None:
         """Learn from all data so far."""
@@ -115,9 +121,9 @@ class Running:
         loop, began = self.loop, time.perf_counter()
         settings = {"steps": jnp.asarray(self.steps), "mesh": loop.mesh}
         fitted = _fit(self.fit_keys, loop.agent, loop.env.task, self.agents, self.data, **settings)
-        self.agents, stacked = _home(fitted)
+        self.agents, stacked = home(fitted)
         seconds = time.perf_counter() - began
-        reports = {seed: _of(stacked, loop.seeds.index(seed)) for seed in self.going}
+        reports = {seed: lane_of(stacked, loop.seeds.index(seed)) for seed in self.going}
         for seed, report in reports.items():
             tally = self.tallies[seed]
             tally.report, tally.fit_seconds = report, tally.fit_seconds + seconds
@@ -129,7 +135,7 @@ class Running:
         common = {"explores": self.index == 0, "steps": loop.any.piece, "mesh": loop.mesh}
         watch = loop.any.watch if self.index > 0 else nothing
         done = _advance(self.keys, loop.env, loop.agent, self.agents, self.cursors, watch=watch, **common)
-        self.cursors, pieces = _home(done)
+        self.cursors, pieces = home(done)
         pieces, seconds = jax.tree.map(np.asarray, pieces), time.perf_counter() - began
         for seed in self.going:
             place = loop.seeds.index(seed)
@@ -147,7 +153,24 @@ class Running:
         for place, seed in enumerate(loop.seeds):
             if seed in self.going and over[place]:
                 self.going.remove(seed)
-                self.over[seed] = _of(LoopState(self.agents, self.data), place)
+                self.over[seed] = lane_of(LoopState(self.agents, self.data), place)
+
+
+def pure(system: System) -> AbstractEnv:
+    """The environment of a system that can have many copies in one program."""
+    if not isinstance(system, Simulated):
+        raise TypeError("seeds run side by side on a pure environment; on another give each a process")
+    return system.env
+
+
+def lanes_of(seeds: list[int]) -> tuple[Mesh | None, list[int]]:
+    """The devices that share the seeds, and the seed of each lane.
+
+    Devices have equally many seeds each: the last seed is there as often as that takes.
+    """
+    mesh = all_devices() if len(seeds) > 1 else None
+    devices = mesh.size if mesh else 1
+    return mesh, [*seeds, *seeds[-1:] * (-len(seeds) % devices)]
 
 
 @eqx.filter_jit
@@ -157,7 +180,7 @@ def _begin(
     def one(key: Key[Array, ""], state: Any) -> Cursor:
         return begin(key, env, policy_of(agent, env.task, key, state, explores=explores))
 
-    return _each(mesh, one, keys, agents)
+    return on_lanes(mesh, one, keys, agents)
 
 
 @eqx.filter_jit
@@ -169,7 +192,7 @@ def _advance(
         policy = policy_of(agent, env.task, key, state, explores=explores)
         return advance(key, env, policy, cursor, steps=steps, watch=watch)
 
-    return _each(mesh, one, keys, agents, cursors)
+    return on_lanes(mesh, one, keys, agents, cursors)
 
 
 @eqx.filter_jit
@@ -181,7 +204,7 @@ def _fit(
         key = jnp.where(steps > 0, jax.random.fold_in(key, steps), key)
         return agent.fit(key, task, state, data)
 
-    return _each(mesh, one, keys, agents, data)
+    return on_lanes(mesh, one, keys, agents, data)
 
 
 @jax.jit
@@ -189,7 +212,7 @@ def _remember(data: Dataset, transitions: Transition, trial: Int[Array, ""], cou
     return jax.vmap(lambda data, rows, count: data.add(rows, trial, count))(data, transitions, counted)
 
 
-def _each(mesh: Mesh | None, one: Callable[..., Any], *lanes: Any) -> Any:
+def on_lanes(mesh: Mesh | None, one: Callable[..., Any], *lanes: Any) -> Any:
     """`one` for every seed, each device doing its share of them."""
     every = jax.vmap(one)
     if mesh is None:
@@ -198,11 +221,11 @@ def _each(mesh: Mesh | None, one: Callable[..., Any], *lanes: Any) -> Any:
     return jax.shard_map(every, mesh=mesh, in_specs=share, out_specs=share, check_vma=False)(*lanes)
 
 
-def _home(tree: Any) -> Any:
+def home(tree: Any) -> Any:
     """Off the devices that share the seeds: arrays that stayed there would compile every next call anew."""
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)
 
 
-def _of(tree: Any, place: int) -> Any:
+def lane_of(tree: Any, place: int) -> Any:
     """What belongs to one seed; by way of NumPy, which compiles nothing for it."""
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[place]), tree)

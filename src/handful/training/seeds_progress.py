@@ -1,15 +1,16 @@
 """Many seeds on the display of one run: their mean, and the least of them."""
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from handful.models.base import FitReport
-from handful.training.loop import Tally, Trial
+from handful.training.loop import Trial
 from handful.training.progress import LiveProgress, PlainProgress, divergence
 from handful.training.run import Row
+from handful.training.seeds import Going
 
 
 class SeedsProgress:
@@ -28,7 +29,7 @@ class SeedsProgress:
             if bool(report.diverged.any()):
                 self.display.say(f"trial {trial}, seed {seed}: {divergence(report)}")
 
-    def stepped(self, trial: int, tallies: dict[int, Tally], step_ms: float) -> None:
+    def stepped(self, trial: int, tallies: Mapping[int, Going], step_ms: float) -> None:
         self.check()
         returns = [tally.return_ for tally in tallies.values()]
         planned = [tally.planned for tally in tallies.values() if tally.planned is not None]

@@ -15,7 +15,8 @@ from handful.training.collect import nothing
 from handful.training.files import sweep
 from handful.training.film import keep_film
 from handful.training.hosted import Hosted
-from handful.training.loop import Loop, LoopState, Observer, Trial
+from handful.training.loop import Loop, Observer, Trial
+from handful.training.rounds import PolicyLearning, Rounds
 from handful.training.run import Row, RunFolder
 from handful.training.system import Simulated, System, returns_of
 
@@ -25,17 +26,16 @@ BASELINE_EPISODES = 10
 class Session:
     """One sitting of a run. `train` goes on from the last trial that is safe in the folder."""
 
-    def __init__(self, folder: RunFolder, system: System, agent: AbstractAgent, config: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: RunFolder, system: System, agent: AbstractAgent | PolicyLearning, config: dict[str, Any]
+    ) -> None:
         self.folder, self.system, self.config = folder, system, config
-        self.key = jax.random.key(config["seed"])
-        self.loop = Loop(
-            system,
-            agent,
-            self.key,
-            trials=config["trials"],
-            refit_every=config["refit_every"],
-            watch=forecast_of,
-        )
+        self.key, trials = jax.random.key(config["seed"]), config["trials"]
+        if isinstance(agent, AbstractAgent):
+            every = config["refit_every"]
+            self.loop = Loop(system, agent, self.key, trials=trials, refit_every=every, watch=forecast_of)
+        else:
+            self.loop = Rounds(system, agent.learner, self.key, trials=trials, updates=agent.updates)
         self.state, self.rows = self._restored()
 
     @property
@@ -54,9 +54,9 @@ class Session:
     def train(self, observer: Observer) -> None:
         """Run the trials that are left. Each is safe on disk before the next begins."""
         self.tidy()
-        if isinstance(self.system, Hosted):
-            self.system.filming = True
         for index in range(self.done, self.config["trials"] + 1):
+            if isinstance(self.system, Hosted):
+                self.system.filming = self.loop.films(index)
             self.keep(*self.loop.trial(index, self.state, self.rows, observer))
 
     def tidy(self) -> None:
@@ -65,19 +65,19 @@ class Session:
         if self.rows:
             self.folder.write_metrics(self.rows)
 
-    def keep(self, state: LoopState, trial: Trial) -> None:
+    def keep(self, state: Any, trial: Trial) -> None:
         """Make a finished trial safe on disk, and go on from it."""
         self.state = state
         self.rows.append(trial.row)
         self.folder.save_trial(trial.row.trial, trial.arrays)
         if isinstance(self.system, Hosted):
             keep_film(self.folder.path, self.system.film, self.rows, self.system.task.dt)
-        self.folder.save_state(state, self.rows, capacity=state.data.capacity)
+        self.folder.save_state(state, self.rows, **self.loop.header(state))
 
     def evaluate(self, seed: int, episode: int) -> float:
         """The return of one fresh trial under the controller as it stands; nothing is learned from it."""
         key = jax.random.fold_in(jax.random.key(seed), episode)
-        policy = self.loop.agent.policy(self.system.task, self.state.agent)
+        policy = self.loop.policy(self.state)
         self.system.start(key, policy)
         total, over = 0.0, False
         while not over:
@@ -114,13 +114,11 @@ class Session:
             }
         )
 
-    def _restored(self) -> tuple[LoopState, list[Row]]:
+    def _restored(self) -> tuple[Any, list[Row]]:
         if not self.folder.state_path.exists():
             return self.loop.init(), []
-        capacity = self.folder.state_header()["capacity"]
-        state, rows = self.folder.load_state(self.loop.init(capacity))
-        if capacity < self.loop.capacity:
-            state = LoopState(state.agent, state.data.grown(self.loop.capacity))
+        state, rows = self.folder.load_state(self.loop.like(self.folder.state_header()))
+        state = self.loop.grown(state)
         return state, rows
 
     def _baselines(self) -> dict[str, list[float]]:
