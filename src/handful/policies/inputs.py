@@ -41,12 +41,13 @@ class Inputs(eqx.Module):
         return jnp.where(self.count > 0, jnp.clip(standard, -_FAR, _FAR), standard)
 
     def seeing(self, obs: Float[Array, "*b o"]) -> "Inputs":
-        """With the statistics of these observations too."""
+        """With the statistics of these observations too; where any is not finite, as they were."""
         values = jax.vmap(self._raw)(obs.reshape(-1, obs.shape[-1]))
         more = values.shape[0]
         total, apart = self.count + more, values.mean(0) - self.mean
         spread = self.var * self.count + values.var(0) * more + apart**2 * self.count * more / total
-        return Inputs(self.features, total, self.mean + apart * more / total, spread / total)
+        moved = Inputs(self.features, total, self.mean + apart * more / total, spread / total)
+        return jax.tree.map(lambda new, old: jnp.where(jnp.isfinite(values).all(), new, old), moved, self)
 
     def _raw(self, obs: Float[Array, "o"]) -> Float[Array, "i"]:
         return self.features.inputs(obs, obs[:0])

@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from handful.errors import InputError
 from handful.fields import Real, real
 from handful.policies.learner import Logged
 from handful.policy_optimization.base import (
@@ -17,7 +16,7 @@ from handful.policy_optimization.base import (
     standardised,
 )
 from handful.policy_optimization.returns import GAE
-from handful.policy_optimization.steps import Adam, shuffled
+from handful.policy_optimization.steps import Adam, check_minibatches, shuffled
 from handful.policy_optimization.surrogate import AbstractSurrogate, Clipped
 from handful.task import Task
 from handful.types import Transition
@@ -51,11 +50,7 @@ class PPO(AbstractActorCritic):
     scale_rewards: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
-        if not 1 <= self.minibatches <= self.envs * self.length:
-            raise InputError(
-                f"minibatches must be between 1 and the {self.envs * self.length} steps of an update "
-                f"({self.envs} environments x {self.length} steps), got {self.minibatches}"
-            )
+        check_minibatches("minibatches", self.minibatches, self.envs, self.length)
 
     def init(self, key: PRNGKeyArray, task: Task) -> ActorCriticState:
         return self.start(key, task, self.surrogate.init(), self.adam)

@@ -30,7 +30,9 @@ class RewardScale(eqx.Module):
     def seeing(
         self, rewards: Float[Array, "t n"], over: Bool[Array, "t n"], discount: Float[Array, ""]
     ) -> "RewardScale":
-        """With the statistics of these rewards too."""
+        """With the statistics of these rewards too; one that is not finite counts as none, and ends its trial."""
+        finite = jnp.isfinite(rewards)
+        rewards, over = jnp.where(finite, rewards, 0.0), over | ~finite
 
         def step(return_: Float[Array, "n"], now: tuple) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
             reward, over = now

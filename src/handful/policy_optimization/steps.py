@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
+from handful.errors import InputError
 from handful.fields import Real, real
 
 Weights = TypeVar("Weights")
@@ -41,6 +42,15 @@ class Adam(eqx.Module):
 
     def _adam(self) -> optax.GradientTransformation:
         return optax.scale_by_adam(eps=self.epsilon)
+
+
+def check_minibatches(name: str, minibatches: int, envs: int, length: int) -> None:
+    """Raises `InputError` where the steps of an update cannot be divided into so many minibatches."""
+    if not 1 <= minibatches <= envs * length:
+        raise InputError(
+            f"{name} must be between 1 and the {envs * length} steps of an update ({envs} environments x {length} "
+            f"steps), got {minibatches}"
+        )
 
 
 def shuffled(key: PRNGKeyArray, count: int, epochs: int, minibatches: int) -> Array:

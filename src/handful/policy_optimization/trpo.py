@@ -19,7 +19,7 @@ from handful.policy_optimization.base import (
     standardised,
 )
 from handful.policy_optimization.returns import GAE
-from handful.policy_optimization.steps import Adam, shuffled
+from handful.policy_optimization.steps import Adam, check_minibatches, shuffled
 from handful.task import Task
 from handful.types import Transition
 
@@ -61,6 +61,9 @@ class TRPO(AbstractActorCritic):
     value_epochs: int = eqx.field(static=True, default=10)
     value_minibatches: int = eqx.field(static=True, default=16)
     scale_rewards: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self) -> None:
+        check_minibatches("value_minibatches", self.value_minibatches, self.envs, self.length)
 
     def init(self, key: PRNGKeyArray, task: Task) -> ActorCriticState:
         state = self.start(key, task, None, self.adam)
