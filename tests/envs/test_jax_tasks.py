@@ -7,22 +7,40 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
+from handful.envs.acrobot import Acrobot
 from handful.envs.cartpole import CartPoleSwingUp
+from handful.envs.cartpole_v1 import CartPoleV1
 from handful.envs.drawing import HEIGHT, WIDTH
+from handful.envs.mountain_car import MountainCar
 from handful.envs.pendulum import Pendulum
+from handful.envs.pendulum_v1 import PendulumV1
 from handful.envs.point_mass import PointMass
 
-OBS = {
+STATES = {
     CartPoleSwingUp: [0.31, 2.2, -0.7, 1.6],
     Pendulum: [2.2, -1.3],
     PointMass: [0.7, -0.4, 1.1, 0.6],
+    CartPoleV1: [0.31, -0.7, 0.12, 1.6],
+    Acrobot: [0.8, -1.4, 1.1, -0.6],
+    PendulumV1: [2.2, -1.3],
+    MountainCar: [-0.1, 0.02],
 }
-MASSES = {
+OBS = STATES | {
+    Acrobot: [np.cos(0.8), np.sin(0.8), np.cos(-1.4), np.sin(-1.4), 1.1, -0.6],
+    PendulumV1: [np.cos(2.2), np.sin(2.2), -1.3],
+}
+MASSES = {  # or what resists the action in their place
     CartPoleSwingUp: lambda env: env.mechanism.pole_mass,
     Pendulum: lambda env: env.mass,
     PointMass: lambda env: env.mass,
+    CartPoleV1: lambda env: env.pole_mass,
+    Acrobot: lambda env: env.links.mass,
+    PendulumV1: lambda env: env.rod.mass,
+    MountainCar: lambda env: env.gravity,
 }
-every_task = pytest.mark.parametrize("kind", list(OBS), ids=lambda kind: kind.__name__)
+DRAWN = {CartPoleV1: (0, 2), MountainCar: (0,)}  # entries that a picture shows; of the others the first two
+BY_THE_END = (CartPoleV1, Acrobot, MountainCar)  # pay for where a trial ends, not for where the system is
+every_task = pytest.mark.parametrize("kind", list(STATES), ids=lambda kind: kind.__name__)
 
 
 def inside(env, share=0.37):
@@ -52,7 +70,7 @@ def test_pays_what_the_task_says(kind):
     np.testing.assert_allclose(
         answers.reward, jax.vmap(env.task.reward)(obs, actions, answers.obs), rtol=1e-5, atol=1e-6
     )
-    assert not answers.terminated.any()
+    np.testing.assert_array_equal(answers.terminated, jax.vmap(env.task.terminated)(answers.obs))
 
 
 @every_task
@@ -60,7 +78,7 @@ def test_same_key_same_trial(kind):
     run = eqx.filter_jit(trial)
     first, again, other = (run(kind(), jax.random.key(seed)) for seed in (2, 2, 3))
     jax.tree.map(np.testing.assert_array_equal, first, again)
-    assert np.all(np.asarray(first[0][0]) != np.asarray(other[0][0]))
+    assert np.all(np.asarray(first[0][1]) != np.asarray(other[0][1]))
 
 
 @every_task
@@ -72,7 +90,7 @@ def test_a_new_mass_moves_the_system_and_does_not_retrace(kind):
         traces.append(1)
         return env.step(jax.random.key(0), state, action)[1].obs
 
-    env, state = kind(), jnp.array(OBS[kind])
+    env, state = kind(), jnp.array(STATES[kind])
     heavier = eqx.tree_at(MASSES[kind], env, MASSES[kind](env) * 1.7)
     before, after = run(env, state, inside(env)), run(heavier, state, inside(env))
     assert len(traces) == 1
@@ -81,7 +99,7 @@ def test_a_new_mass_moves_the_system_and_does_not_retrace(kind):
 
 @every_task
 def test_a_batch_of_masses_is_a_loop_over_them(kind):
-    env, state = kind(), jnp.array(OBS[kind])
+    env, state = kind(), jnp.array(STATES[kind])
     factors = jnp.array([0.6, 1.3, 2.2])
 
     @jax.jit
@@ -94,26 +112,30 @@ def test_a_batch_of_masses_is_a_loop_over_them(kind):
 
 @every_task
 def test_actions_beyond_the_limits_act_as_the_limits(kind):
-    env, state = kind(), jnp.array(OBS[kind])
-    obs = [
-        env.step(jax.random.key(0), state, action)[1].obs for action in (env.task.high, 3 * env.task.high, inside(env))
-    ]
+    env, state = kind(), jnp.array(STATES[kind])
+    take = eqx.filter_jit(env.step)
+    obs = [take(jax.random.key(0), state, action)[1].obs for action in (env.task.high, 3 * env.task.high, inside(env))]
     np.testing.assert_array_equal(obs[0], obs[1])
     assert np.abs(obs[0] - obs[2]).max() > 1e-3
 
 
 @every_task
 def test_what_is_not_a_number_stays_so(kind):
-    """A bad entry of the state or the action makes what depends on it bad, and the reward with it, sooner or later."""
-    env, state = kind(), jnp.array(OBS[kind])
-    for entry in range(env.task.obs_size):
-        bad = state.at[entry].set(jnp.nan)
-        obs, step = env.step(jax.random.key(0), bad, inside(env))
-        assert jnp.isnan(step.obs[entry])
-        assert jnp.isnan(env.step(jax.random.key(0), obs, inside(env))[1].reward)
-    _, step = env.step(jax.random.key(0), state, inside(env).at[0].set(jnp.nan))
-    assert jnp.isnan(step.obs).any()
-    assert jnp.isnan(step.reward)
+    """A bad entry of the state or the action makes what depends on it bad, and the reward with it, sooner or later.
+
+    A category is the greatest of its entries, whatever they are, and who collects data looks at the action itself.
+    """
+    env, state = kind(), jnp.array(STATES[kind])
+    take = eqx.filter_jit(env.step)
+    for entry in range(len(state)):
+        following, step = take(jax.random.key(0), state.at[entry].set(jnp.nan), inside(env))
+        assert jnp.isnan(following[entry])
+        assert jnp.isnan(step.obs).any()
+        assert kind in BY_THE_END or jnp.isnan(take(jax.random.key(0), following, inside(env))[1].reward)
+    if not env.task.categorical:
+        _, step = take(jax.random.key(0), state, inside(env).at[0].set(jnp.nan))
+        assert jnp.isnan(step.obs).any()
+        assert jnp.isnan(step.reward)
 
 
 @every_task
@@ -121,7 +143,7 @@ def test_gradients_are_finite_and_right(kind):
     """Against central differences in float64, with respect to state and action."""
     with jax.enable_x64(True):
         env = kind()
-        state, action = jnp.array(OBS[kind]), inside(env)
+        state, action = jnp.array(STATES[kind]), inside(env)
 
         @jax.jit
         def entry(state, action):
@@ -139,7 +161,7 @@ def test_pictures_follow_the_state(kind):
     assert frame.shape == (HEIGHT, WIDTH, 3)
     assert frame.dtype == np.uint8
     np.testing.assert_array_equal(frame, env.draw(obs))
-    for entry in (0, 1):
+    for entry in DRAWN.get(kind, (0, 1)):
         moved = obs.copy()
         moved[entry] += 1.0
         assert np.mean(env.draw(moved) != frame) > 2e-4

@@ -27,8 +27,9 @@ class Entry:
             raise InputError("this task needs MuJoCo; install it with: pip install 'handful[mujoco]'") from error
 
 
-# Means: of zero action and of random over 2000 starts; of the best over 16 starts, planning with the true dynamics
-# (pendulum: iCEM, horizon 30), and for the point mass over 2000, by the linear-quadratic regulator, exactly.
+# Means: of zero action (of the first category) and of random over 2000 starts; of the best over 16 starts, planning with
+# the true dynamics (pendulum: iCEM, horizon 30), and for the point mass over 2000, by the linear-quadratic regulator,
+# exactly.
 TASKS = {
     "cartpole-swingup": Entry(
         path="handful.envs.cartpole:CartPoleSwingUp",
@@ -47,6 +48,30 @@ TASKS = {
         summary="bring a mass to rest at the origin of a plane: linear dynamics, quadratic cost",
         known="zero action about -106, random about -1040, -14 at best",
         solved=-20.0,
+    ),
+    "cartpole-v1": Entry(
+        path="handful.envs.cartpole_v1:CartPoleV1",
+        summary="keep a pole upright by pushing its cart left or right (Gymnasium's CartPole-v1)",
+        known="always left 9.4, random 22.5, 500 at most",
+        solved=475.0,
+    ),
+    "acrobot-v1": Entry(
+        path="handful.envs.acrobot:Acrobot",
+        summary="swing the free end of two links above a line, by a torque between them (Gymnasium's Acrobot-v1)",
+        known="the same torque always -500, random -499",
+        solved=-100.0,
+    ),
+    "pendulum-v1": Entry(
+        path="handful.envs.pendulum_v1:PendulumV1",
+        summary="the same pendulum, its angle seen as cosine and sine (exactly Gymnasium's Pendulum-v1)",
+        known="zero action and random both about -1200, about -150 can be had",
+        solved=-200.0,
+    ),
+    "mountain-car-continuous-v0": Entry(
+        path="handful.envs.mountain_car:MountainCar",
+        summary="drive a weak car up its hill by going the other way first (Gymnasium's MountainCarContinuous-v0)",
+        known="zero action 0, random -33",
+        solved=90.0,
     ),
     "cartpole-swingup-mujoco": Entry(
         path="handful.envs.cartpole_mujoco:cartpole_swingup_mujoco",

@@ -43,7 +43,7 @@ def go(key: PRNGKeyArray, env: AbstractEnv, lane: Lane, action: Float[Array, "a"
     state, after = env.step(step_key, lane.env_state, action)
     time, return_ = lane.time + 1, lane.return_ + after.reward
     truncated = (time >= env.task.horizon) & ~after.terminated
-    finite = jnp.isfinite(after.obs).all() & jnp.isfinite(after.reward)
+    finite = jnp.isfinite(after.obs).all() & jnp.isfinite(after.reward) & jnp.isfinite(action).all()
     over = after.terminated | truncated | ~finite
     transition = Transition(lane.obs, action, after.reward, after.obs, after.terminated, truncated)
     going = Lane(state, after.obs, time, return_)
