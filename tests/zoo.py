@@ -1,4 +1,4 @@
-"""One line per member of each family. A new model, propagator, planner, policy, risk or task adds its line here."""
+"""One line per member of each family. A new model, propagator, planner, policy, risk, learner or task adds its line."""
 
 import functools
 
@@ -10,8 +10,12 @@ from jaxtyping import Array
 from handful.data.dataset import Dataset
 from handful.data.features import Features
 from handful.data.scaling import Standardiser
+from handful.envs.acrobot import Acrobot
 from handful.envs.cartpole import CartPoleSwingUp
+from handful.envs.cartpole_v1 import CartPoleV1
+from handful.envs.mountain_car import MountainCar
 from handful.envs.pendulum import Pendulum
+from handful.envs.pendulum_v1 import PendulumV1
 from handful.envs.point_mass import PointMass
 from handful.fields import real
 from handful.models.ensemble_learner import EnsembleLearner
@@ -36,6 +40,16 @@ from handful.planning.problem import Problem
 from handful.planning.shooting import RandomShooting
 from handful.policies.radial import RadialPolicy
 from handful.policies.simple import ConstantPolicy, OpenLoop, UniformPolicy
+from handful.policies.stochastic import Mode, StochasticPolicy
+from handful.policy_optimization.actor_critic import a2c
+from handful.policy_optimization.base import Nets
+from handful.policy_optimization.baselines import LearnedValue
+from handful.policy_optimization.ppo import PPO
+from handful.policy_optimization.reinforce import Reinforce
+from handful.policy_optimization.returns import GAE
+from handful.policy_optimization.steps import Adam
+from handful.policy_optimization.surrogate import Penalised
+from handful.policy_optimization.trpo import TRPO, TrustRegion
 from handful.propagation.doubt_only import DoubtOnly
 from handful.propagation.moments import DistributionSampling, Expectation, MomentMatching
 from handful.propagation.risk import CVaR, Mean, MeanStd
@@ -191,6 +205,54 @@ POLICIES = {
         jax.random.key(5), TASK, OBS + jnp.linspace(-1.0, 2.0, 12).reshape(4, 3), jnp.ones(4, bool), 5
     ),
     "MPC": lambda: MPC(CEM(HORIZON, candidates=24, elites=5, iterations=3), problem()),
+    "StochasticPolicy": lambda: StochasticPolicy.gaussian(jax.random.key(5), TASK, (5,)),
+    "Mode": lambda: Mode(StochasticPolicy.gaussian(jax.random.key(5), TASK, (5,), squash=True)),
 }
 
-ENVS = {"CartPoleSwingUp": CartPoleSwingUp, "Pendulum": Pendulum, "PointMass": PointMass}
+FORESIGHT = GAE(discount=0.6, decay=0.8)
+FEW = {"envs": 8, "length": 4, "nets": Nets((8,)), "advantages": FORESIGHT}
+QUICK = Adam(rate=0.03, longest=jnp.inf)
+
+# Small, quick, with the discount of the crossroads; of a task, for those that must know what is seen.
+LEARNERS = {
+    "PPO": lambda task: PPO(**FEW, epochs=3, minibatches=2, adam=QUICK),
+    "PPO-penalty": lambda task: PPO(
+        **FEW | {"nets": Nets((8,), squash=True, standardise=True)},
+        epochs=3,
+        minibatches=2,
+        surrogate=Penalised(),
+        adam=QUICK,
+    ),
+    "A2C": lambda task: a2c(**FEW, rate=0.03),
+    "TRPO": lambda task: TRPO(
+        **FEW, region=TrustRegion(delta=0.03, products=4), adam=QUICK, value_epochs=3, value_minibatches=2
+    ),
+    "REINFORCE": lambda task: Reinforce(
+        envs=8,
+        length=task.horizon,
+        discount=0.6,
+        baseline=LearnedValue((8,), QUICK, steps=5, size=16),
+        nets=Nets((8,)),
+        adam=QUICK,
+    ),
+}
+
+CONTINUOUS = {"PPO-penalty", "TRPO"}  # learners that are tried on continuous actions; the others, on categories
+
+# What a learner's state tells of an observation's worth, of learners that have learned such a thing.
+LEARNED_VALUES = {
+    "PPO": lambda state, obs: state.value(obs),
+    "PPO-penalty": lambda state, obs: state.value(obs),
+    "A2C": lambda state, obs: state.value(obs),
+    "TRPO": lambda state, obs: state.value(obs),
+}
+
+ENVS = {
+    "CartPoleSwingUp": CartPoleSwingUp,
+    "Pendulum": Pendulum,
+    "PointMass": PointMass,
+    "CartPoleV1": CartPoleV1,
+    "Acrobot": Acrobot,
+    "PendulumV1": PendulumV1,
+    "MountainCar": MountainCar,
+}

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from handful.data.scaling import scale_of
 from handful.fields import Real, real
 from handful.policies.distributions import AbstractDistribution
 from handful.policies.learner import AbstractPolicyLearner
@@ -16,6 +15,8 @@ from handful.policy_optimization.returns import GAE
 from handful.policy_optimization.reward_scale import RewardScale
 from handful.task import Task
 from handful.types import Transition
+
+_ROUNDING = 1e-6  # of a number's size: means in float32 leave a constant with a std of about 1e-7 of it
 
 
 class Nets(eqx.Module):
@@ -107,9 +108,10 @@ class AbstractActorCritic(AbstractPolicyLearner):
 
 
 def standardised(values: Float[Array, "b"]) -> Float[Array, "b"]:
-    """Mean zero and std one; zeros where all are the same."""
-    mean, std = values.mean(), values.std()
-    return (values - mean) / scale_of(std, jnp.abs(values).max())
+    """Mean zero and std one; zeros where all are the same but for rounding."""
+    apart, std = values - values.mean(), values.std()
+    same = std <= _ROUNDING * jnp.abs(values).max()
+    return jnp.where(same, 0.0, apart / jnp.where(same, 1.0, std))
 
 
 def explained(values: Float[Array, "b"], targets: Float[Array, "b"]) -> Float[Array, ""]:
