@@ -27,7 +27,7 @@ class Entry:
             raise InputError("this task needs MuJoCo; install it with: pip install 'handful[mujoco]'") from error
 
 
-# Means: of zero action (of the first category) and of random over 2000 starts; of the best over 16 starts, planning with
+# Means: of zero action (or the first category) and of random over 2000 starts; of the best over 16 starts, planning with
 # the true dynamics (pendulum: iCEM, horizon 30), and for the point mass over 2000, by the linear-quadratic regulator,
 # exactly.
 TASKS = {
