@@ -27,9 +27,9 @@ class Entry:
             raise InputError("this task needs MuJoCo; install it with: pip install 'handful[mujoco]'") from error
 
 
-# Means: of zero action (or the first category) and of random over 2000 starts; of the best over 16 starts, planning with
-# the true dynamics (pendulum: iCEM, horizon 30), and for the point mass over 2000, by the linear-quadratic regulator,
-# exactly.
+# Means: of zero action (or the first category) and of random over 2000 starts; of the best over 16 starts, planning
+# with the true dynamics (pendulum: iCEM, horizon 30), and for the point mass over 2000, by the linear-quadratic
+# regulator, exactly.
 TASKS = {
     "cartpole-swingup": Entry(
         path="handful.envs.cartpole:CartPoleSwingUp",
