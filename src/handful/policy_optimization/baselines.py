@@ -122,7 +122,8 @@ class LearnedValue(AbstractBaseline):
         seen = jax.vmap(state.value.inputs)(obs)
 
         def fitness(net: Any, rows: Array) -> Float[Array, ""]:
-            return -jnp.mean((jax.vmap(net)(seen[rows])[:, 0] - returns[rows]) ** 2)
+            error = (jax.vmap(net)(seen[rows])[:, 0] - returns[rows]) ** 2
+            return -jnp.mean(jnp.where(counted[rows], error, 0.0))  # where nothing counts, row 0 is drawn
 
         def step(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, None]:
             net, memory = carry

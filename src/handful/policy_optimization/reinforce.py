@@ -85,7 +85,7 @@ class Reinforce(AbstractPolicyLearner):
         head, memory = self.adam.ascend(state.policy.head, state.memory, gradient, state.updates)
         inputs = state.policy.inputs.seeing(batch.obs) if self.nets.standardise else state.policy.inputs
         policy = eqx.tree_at(lambda p: (p.head, p.inputs), state.policy, (head, inputs))
-        entropy = jax.vmap(lambda o: policy.distribution(o).entropy())(obs)
+        entropy = jax.vmap(lambda o: head(state.policy.inputs(o)).entropy())(obs)
         logged = {"entropy": jnp.sum(jnp.where(counted, entropy, 0.0)) / jnp.maximum(counted.sum(), 1)}
         learned = self.baseline.fitted(key, state.baseline, obs, returns, counted)
         return ReinforceState(policy, memory, learned, state.updates + 1), logged

@@ -1,0 +1,215 @@
+"""PPO: the ratio, the objective by NumPy, frozen statistics, beta in earnest."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+
+import zoo
+from handful.policy_optimization.actor_critic import a2c
+from handful.policy_optimization.base import Nets, explained, standardised
+from handful.policy_optimization.penalty import Doubling, DualDescent
+from handful.policy_optimization.ppo import PPO
+from handful.policy_optimization.returns import GAE
+from handful.policy_optimization.steps import Adam
+from handful.policy_optimization.surrogate import Clipped, Penalised
+from handful.policy_optimization.trpo import TRPO
+from handful.types import Transition
+from probes import close, differ, same
+
+KEY, OTHER = jax.random.split(jax.random.key(3))
+ADVANTAGES = GAE(discount=0.9, decay=0.7)
+PPO_ = PPO(
+    envs=2,
+    length=6,
+    epochs=2,
+    minibatches=3,
+    advantages=ADVANTAGES,
+    surrogate=Penalised(Doubling(beta=0.7, target=0.02)),
+    nets=Nets((5,), log_std=-0.3, standardise=True),
+    entropy=0.3,
+    adam=Adam(rate=0.02),
+)
+
+
+def met(key, learner, state, reward=None):
+    keys = jax.random.split(key, 5)
+    shape = (learner.length, learner.envs)
+    obs, following = (jax.random.normal(k, (*shape, 3)) * 3 + zoo.OBS for k in keys[:2])
+    choice = jax.vmap(jax.vmap(learner.actor(state).draw))(jax.random.split(keys[2], shape), obs)
+    flag = jax.random.uniform(keys[3], shape)
+    return Transition(obs, choice, jax.random.normal(keys[4], shape), following, flag < 0.2, flag > 0.8)
+
+
+@eqx.filter_jit
+def started(learner):
+    """After an update, so that nothing is at its first value."""
+    state = learner.init(KEY, zoo.TASK)
+    state, logged = learner.update(KEY, state, met(OTHER, learner, state))
+    batch = met(KEY, learner, state)
+    after, logged = learner.update(OTHER, state, batch)
+    return state, batch, learner.samples(state, batch)[0], after, logged
+
+
+@pytest.fixture(scope="module")
+def update():
+    return started(PPO_)
+
+
+def test_before_the_first_step_the_ratio_is_one_also_where_inputs_are_standardised(update):
+    """The probabilities that samples carry are those of the actor that drew them."""
+    state, batch, samples, _, _ = update
+    actor = PPO_.actor(state)
+    assert actor.inputs.count == 12
+    log_prob = jax.jit(jax.vmap(jax.vmap(lambda o, c: actor.distribution(o).log_prob(c))))(batch.obs, batch.action)
+    np.testing.assert_allclose(samples.log_prob, log_prob.reshape(-1), rtol=1e-5, atol=1e-5)
+
+
+def test_statistics_move_after_an_update_and_policy_and_value_see_the_same(update):
+    state, batch, samples, after, _ = update
+    close(after.policy.inputs, state.policy.inputs.seeing(batch.obs))
+    same(after.policy.inputs, after.value.inputs)
+    assert differ(after.policy.inputs, state.policy.inputs)
+    seen = jax.vmap(state.policy.inputs)(batch.obs.reshape(-1, 3))
+    np.testing.assert_allclose(samples.seen, seen, rtol=1e-5, atol=1e-6)
+
+
+def test_advantages_and_targets_are_gae_s_one_environment_at_a_time(update):
+    state, batch, samples, _, _ = update
+    each = jax.jit(jax.vmap(jax.vmap(state.value)))
+    values, following = each(batch.obs), each(batch.next_obs)
+    for env in range(2):
+        rows = (leaf[:, env] for leaf in (batch.reward, values, following, batch.terminated, batch.truncated))
+        advantage = ADVANTAGES(*rows)
+        np.testing.assert_allclose(samples.advantage.reshape(6, 2)[:, env], advantage, rtol=1e-4, atol=1e-5)
+        target = samples.target.reshape(6, 2)[:, env]
+        np.testing.assert_allclose(target, advantage + values[:, env], rtol=1e-4, atol=1e-5)
+
+
+def numpy_gaussian(head, seen):
+    net = head.net
+    mean = np.tanh(seen @ net.weights[0] + net.biases[0]) @ net.weights[1] + net.biases[1]
+    return mean, np.exp(np.asarray(head.log_std, float))
+
+
+@pytest.mark.parametrize("clipped", [False, True])
+def test_the_objective_by_numpy_away_from_the_old_policy(update, clipped):
+    _, _, samples, after, _ = update
+    surrogate = Clipped(within=0.1) if clipped else PPO_.surrogate
+    learner = eqx.tree_at(lambda p: p.surrogate, PPO_, surrogate)
+    memory = None if clipped else jnp.asarray(1.9)
+    worth = jax.jit(lambda weights: learner.objective(weights, memory, samples))((after.policy.head, after.value.net))
+
+    (old, old_std), (new, std) = (
+        (np.asarray(samples.before.mean, float), np.exp(np.asarray(samples.before.log_std, float))),
+        numpy_gaussian(after.policy.head, np.asarray(samples.seen, float)),
+    )
+    log = lambda mean, std: (-(((samples.choice - mean) / std) ** 2) / 2 - np.log(std)).sum(1)  # noqa: E731
+    ratio = np.exp(log(new, std) - log(old, old_std))
+    assert np.abs(ratio - 1).max() > 0.1, "some are clipped"
+    advantage = (samples.advantage - samples.advantage.mean()) / samples.advantage.std()
+    kl = (np.log(std / old_std) + (old_std**2 + (old - new) ** 2) / (2 * std**2) - 0.5).sum(1)
+    gain = np.minimum(ratio * advantage, np.clip(ratio, 0.9, 1.1) * advantage)
+    gain = gain if clipped else ratio * advantage - 1.9 * (kl - 0.02)
+    net = after.value.net
+    value = (np.tanh(samples.seen @ net.weights[0] + net.biases[0]) @ net.weights[1] + net.biases[1])[:, 0]
+    entropy = (np.log(std) + 0.5 * np.log(2 * np.pi * np.e)).sum()
+    expected = gain.mean() + 0.3 * entropy - 0.5 * ((value - samples.target) ** 2).mean()
+    np.testing.assert_allclose(worth, expected, rtol=1e-4)
+
+
+def test_what_is_logged(update):
+    state, _, samples, after, logged = update
+    old, old_std = np.asarray(samples.before.mean, float), np.exp(np.asarray(samples.before.log_std, float))
+    new, std = numpy_gaussian(after.policy.head, np.asarray(samples.seen, float))
+    kl = (np.log(std / old_std) + (old_std**2 + (old - new) ** 2) / (2 * std**2) - 0.5).sum(1).mean()
+    np.testing.assert_allclose(logged["kl"], kl, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(logged["entropy"], (np.log(std) + 0.5 * np.log(2 * np.pi * np.e)).sum(), rtol=1e-4)
+    values = jax.vmap(state.value.net)(samples.seen)[:, 0]
+    np.testing.assert_allclose(
+        logged["explained"], 1 - np.var(samples.target - values) / np.var(samples.target), rtol=1e-3
+    )
+    np.testing.assert_allclose(logged["beta"], PPO_.surrogate.penalty(state.surrogate, logged["kl"]), rtol=1e-6)
+    assert logged["beta"] == after.surrogate
+
+
+def test_explained_by_hand():
+    targets = jnp.array([1.0, 2.0, 6.0])
+    np.testing.assert_allclose(explained(targets + jnp.array([0.0, 0.0, 3.0]), targets), 1 - 2 / (14 / 3), rtol=1e-6)
+    assert explained(jnp.array([1.0, 2.0]), jnp.array([4.0, 4.0])) == 0
+
+
+def test_advantages_without_spread_move_the_policy_nowhere():
+    """Not by the rounding of their mean either, which an adaptive rate would make a whole step of."""
+    np.testing.assert_array_equal(standardised(jnp.full(7, 1234.567)), np.zeros(7))
+    np.testing.assert_allclose(
+        standardised(jnp.array([1.0, 2.0, 6.0])), np.array([-2, -1, 3]) / np.sqrt(14 / 3), rtol=1e-6
+    )
+    flags = jnp.ones((6, 2), bool), jnp.zeros((6, 2), bool)
+    for learner in (PPO(2, 6, 2, 3, nets=Nets((5,))), TRPO(2, 6, nets=Nets((5,)), value_minibatches=3)):
+
+        def updated(key, learner=learner):
+            state = learner.init(key, zoo.TASK)
+            met_ = met(key, learner, state)
+            obs = jnp.broadcast_to(zoo.OBS, met_.obs.shape)
+            dull = Transition(obs, met_.action, jnp.full((6, 2), 1234.567), met_.next_obs, *flags)
+            return state, learner.update(key, state, dull)[0]
+
+        before, after = eqx.filter_jit(updated)(KEY)
+        close(before.policy.head, after.policy.head, atol=1e-6)
+        assert differ(before.value.net, after.value.net), "the value learns all the same"
+
+
+def test_rewards_are_scaled_by_what_was_seen_of_this_batch_too():
+    learner = PPO(2, 6, 2, 3, nets=Nets((5,)), advantages=GAE(discount=0.9, decay=0.0), scale_rewards=True)
+
+    @eqx.filter_jit
+    def sampled(key):
+        state = learner.init(key, zoo.TASK)
+        batch = met(key, learner, state)
+        return state, batch, *learner.samples(state, batch)
+
+    state, batch, samples, scale = sampled(KEY)
+    each = jax.vmap(jax.vmap(state.value))
+    following = jnp.where(batch.terminated, 0.0, each(batch.next_obs))
+    expected = batch.reward / jnp.sqrt(scale.var) + 0.9 * following - each(batch.obs)
+    np.testing.assert_allclose(samples.advantage.reshape(6, 2), expected, rtol=1e-4, atol=1e-4)
+    assert scale.count == 12
+
+
+@pytest.mark.parametrize("penalty", [DualDescent(beta=30.0, target=0.01), Doubling(beta=30.0, target=0.01)])
+def test_beta_brings_the_divergence_of_updates_to_its_target(penalty):
+    """On rewards that are noise there is always as much to gain. 60 updates, of which the last 40 are looked at."""
+    learner = PPO(4, 6, 6, 2, Penalised(penalty), ADVANTAGES, Nets((5,)), Adam(rate=0.01))
+
+    def update(state, key):
+        return learner.update(key, state, met(key, learner, state))
+
+    run = eqx.filter_jit(lambda key: jax.lax.scan(update, learner.init(key, zoo.TASK), jax.random.split(key, 60))[1])
+    logged = run(KEY)
+    mean = logged["kl"][20:].mean() / penalty.target
+    assert 0.7 < mean < 1.4
+    assert (logged["beta"][20:] > 0.01).all()
+    assert (logged["beta"][20:] < 1000).all()
+
+
+def test_a2c_takes_one_step_of_the_policy_gradient():
+    """`mean A (onehot - p) x'`, without hidden layers; so large an epsilon makes Adam's first step the gradient."""
+    plain = Adam(rate=1e5, longest=jnp.inf, epsilon=1e5)
+    learner = eqx.tree_at(lambda one: one.adam, a2c(envs=2, length=6, nets=Nets(())), plain)
+
+    @eqx.filter_jit
+    def updated(key):
+        state = learner.init(key, zoo.CHOICE)
+        batch = met(key, learner, state)
+        return state, learner.samples(state, batch)[0], learner.update(key, state, batch)[0]
+
+    before, samples, after = updated(KEY)
+    net, moved = before.policy.head.net, after.policy.head.net
+    p = scipy.special.softmax(samples.seen @ net.weights[0] + net.biases[0], axis=1)
+    advantage = (samples.advantage - samples.advantage.mean()) / samples.advantage.std()
+    score = (samples.choice - p) * advantage[:, None] / 12
+    np.testing.assert_allclose(moved.weights[0] - net.weights[0], samples.seen.T @ score, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(moved.biases[0], score.sum(0), rtol=1e-3, atol=1e-4)

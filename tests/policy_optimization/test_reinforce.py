@@ -1,0 +1,99 @@
+"""REINFORCE: what counts, its gradient as an explicit sum, what it refuses."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+
+from handful.errors import InputError
+from handful.policy_optimization.base import Nets
+from handful.policy_optimization.baselines import BatchMean, LearnedValue, NoBaseline
+from handful.policy_optimization.reinforce import Reinforce, whole
+from handful.policy_optimization.steps import Adam
+from handful.types import Transition
+from probes import same, task_of
+
+KEY = jax.random.key(5)
+RNG = np.random.default_rng(3)
+T, N = 5, 3
+TASK = task_of(lambda o, a, n: o[0], 2, [0.0] * 3, [1.0] * 3, horizon=4, categorical=True)
+PLAIN = Adam(rate=1e5, longest=jnp.inf, epsilon=1e5)  # so large an epsilon makes a first step the gradient itself
+OBS, FOLLOWING = RNG.normal(size=(2, T, N, 2))
+CHOICE = np.eye(3)[RNG.integers(0, 3, (T, N))]
+REWARD = RNG.normal(size=(T, N))
+# The first trial ends by itself and another follows, the second by time, the third never.
+TERMINATED, TRUNCATED = np.zeros((2, T, N), bool)
+TERMINATED[1, 0] = TRUNCATED[3, 0] = TRUNCATED[3, 1] = True
+COUNTED = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 0], [0, 1, 0], [0, 0, 0]], bool)
+BATCH = Transition(
+    *(jnp.asarray(each, jnp.float32) for each in (OBS, CHOICE, REWARD, FOLLOWING)),
+    jnp.asarray(TERMINATED),
+    jnp.asarray(TRUNCATED),
+)
+
+
+def learner(baseline, **settings):
+    return Reinforce(N, T, discount=0.8, baseline=baseline, nets=Nets(hidden=()), adam=PLAIN, **settings)
+
+
+@eqx.filter_jit
+def started(learner):
+    return learner.init(KEY, TASK)
+
+
+@eqx.filter_jit
+def updated(learner, state, batch):
+    return learner.update(KEY, state, batch)
+
+
+def test_only_first_trials_that_come_to_their_end_count():
+    np.testing.assert_array_equal(whole(jnp.asarray(TERMINATED | TRUNCATED)), COUNTED)
+    np.testing.assert_array_equal(whole(jnp.ones((2, 2), bool)), [[True, True], [False, False]])
+
+
+@pytest.mark.parametrize("baseline", [NoBaseline(), BatchMean()])
+def test_the_step_is_the_explicit_sum_of_scores_and_rewards_to_go(baseline):
+    """`sum (onehot - p) x' (G - b) / count`, advantages brought to a mean square of one."""
+    one = learner(baseline)
+    state = started(one)
+    after, logged = updated(one, state, BATCH)
+    to_go = np.array([[np.nan] * N] * T)
+    for env, end in ((0, 2), (1, 4)):
+        for t in range(end):
+            to_go[t, env] = sum(0.8 ** (k - t) * REWARD[k, env] for k in range(t, end))
+    advantage = to_go[COUNTED] - (to_go[COUNTED].mean() if isinstance(baseline, BatchMean) else 0.0)
+    advantage /= np.sqrt((advantage**2).mean())
+    net = state.policy.head.net
+    p = scipy.special.softmax(OBS[COUNTED] @ np.asarray(net.weights[0]) + net.biases[0], axis=1)
+    score = (CHOICE[COUNTED] - p) * advantage[:, None] / COUNTED.sum()
+    moved = after.policy.head.net
+    np.testing.assert_allclose(moved.weights[0] - net.weights[0], OBS[COUNTED].T @ score, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(moved.biases[0], score.sum(0), rtol=1e-3, atol=1e-4)
+    after_p = scipy.special.softmax(OBS[COUNTED] @ np.asarray(moved.weights[0]) + moved.biases[0], axis=1)
+    entropy = scipy.stats.entropy(after_p, axis=1).mean()
+    np.testing.assert_allclose(logged["entropy"], entropy, rtol=1e-4)
+
+
+def test_what_does_not_count_makes_no_difference():
+    one = learner(LearnedValue((4,), steps=3, size=4))
+    state = started(one)
+    noise = jnp.asarray(np.where(COUNTED, REWARD, RNG.normal(size=(T, N)) * 50), jnp.float32)
+    other = eqx.tree_at(lambda b: b.reward, BATCH, noise)
+    same(updated(one, state, BATCH), updated(one, state, other))
+
+
+def test_no_whole_trial_no_step():
+    one = learner(LearnedValue((4,), steps=3, size=4))
+    state = started(one)
+    endless = eqx.tree_at(lambda b: (b.terminated, b.truncated), BATCH, (jnp.zeros((T, N), bool),) * 2)
+    after, _ = updated(one, state, endless)
+    same(after.policy, state.policy)
+    same(after.baseline.value, state.baseline.value)
+
+
+def test_trials_longer_than_an_update_are_refused():
+    with pytest.raises(InputError, match="may last 4 steps: give `length` at least that, got 3"):
+        Reinforce(length=3).init(KEY, TASK)

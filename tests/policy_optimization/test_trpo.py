@@ -1,0 +1,175 @@
+"""TRPO against dense linear algebra, and what its line search lets through."""
+
+import equinox as eqx
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import jaxprs_in_params
+
+import zoo
+from handful.policies.mlp import MLP
+from handful.policies.stochastic import CategoricalHead, GaussianHead
+from handful.policy_optimization.base import Nets, Samples
+from handful.policy_optimization.returns import GAE
+from handful.policy_optimization.steps import Adam
+from handful.policy_optimization.trpo import TRPO, TrustRegion, fisher_product
+from handful.types import Transition
+from probes import same
+
+KEY, OTHER = jax.random.split(jax.random.key(5))
+SEEN = jnp.asarray(np.random.default_rng(2).normal(size=(9, 3)), jnp.float32)
+HEADS = {
+    "gaussian": GaussianHead(MLP.init(KEY, (3, 4, 2)), jnp.array([-0.4, 0.3])),
+    "categorical": CategoricalHead(MLP.init(KEY, (3, 4, 3))),
+}
+
+
+def mean_kl(head, other):
+    return jnp.mean(jax.vmap(lambda x: head(x).kl(other(x)))(SEEN))
+
+
+@eqx.filter_jit
+def dense_fisher(head):
+    """The second derivative of the mean divergence at zero."""
+    flat, unravel = jax.flatten_util.ravel_pytree(head)
+    return jax.hessian(lambda weights: mean_kl(head, unravel(weights)))(flat)
+
+
+@eqx.filter_jit
+def samples_of(head):
+    before = jax.vmap(head)(SEEN)
+    choice = jax.vmap(lambda d, key: d.sample(key))(before, jax.random.split(KEY, 9))
+    log_prob = jax.vmap(lambda d, c: d.log_prob(c))(before, choice)
+    advantage = jax.random.normal(OTHER, (9,)) + 0.4
+    return Samples(SEEN, choice, before, log_prob, advantage, advantage)
+
+
+def gain(head, samples):
+    """The surrogate, written anew."""
+    log_prob = jax.vmap(lambda x, c: head(x).log_prob(c))(SEEN, samples.choice)
+    advantage = (samples.advantage - samples.advantage.mean()) / samples.advantage.std()
+    return jnp.mean(jnp.exp(log_prob - samples.log_prob) * advantage)
+
+
+def learner(**settings):
+    return TRPO(3, 3, region=TrustRegion(**settings), value_minibatches=3, nets=Nets((4,)))
+
+
+@eqx.filter_jit
+def improved(learner, head, samples):
+    return learner.improved(head, samples)
+
+
+@pytest.mark.parametrize("name", list(HEADS))
+def test_products_are_those_with_the_dense_matrix(name):
+    head = HEADS[name]
+    size = jax.flatten_util.ravel_pytree(head)[0].size
+    products = eqx.filter_jit(lambda head: jax.vmap(lambda v: fisher_product(head, SEEN, v))(jnp.eye(size)))(head)
+    np.testing.assert_allclose(products, dense_fisher(head), rtol=1e-3, atol=1e-5)
+
+
+def test_the_dense_matrix_is_the_mean_outer_product_of_scores():
+    """A second oracle: every category's score at every observation, weighed by its probability."""
+    head = HEADS["categorical"]
+    flat, unravel = jax.flatten_util.ravel_pytree(head)
+    of = lambda weights: jax.vmap(lambda x: jax.nn.log_softmax(unravel(weights)(x).logits))(SEEN)  # noqa: E731
+    scores, log_p = np.asarray(eqx.filter_jit(jax.jacobian(of))(flat), float), np.asarray(of(flat), float)
+    fisher = np.einsum("bc,bci,bcj->ij", np.exp(log_p), scores, scores) / 9
+    np.testing.assert_allclose(dense_fisher(head), fisher, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", list(HEADS))
+def test_the_whole_step_is_the_one_of_a_dense_solve(name):
+    """`sqrt(2 delta / x'Ax) x`, `A x = g`: in a region so small that the first try is accepted."""
+    head, samples = HEADS[name], samples_of(HEADS[name])
+    flat, unravel = jax.flatten_util.ravel_pytree(head)
+    gradient = np.asarray(jax.jit(jax.grad(lambda weights: gain(unravel(weights), samples)))(flat), float)
+    matrix = np.asarray(dense_fisher(head), float) + 0.3 * np.eye(flat.size)
+    direction = np.linalg.solve(matrix, gradient)
+    step = np.sqrt(2 * 1e-4 / (direction @ gradient)) * direction
+    new, accepted = improved(learner(delta=1e-4, damping=0.3, products=40), head, samples)
+    assert accepted
+    moved = jax.flatten_util.ravel_pytree(new)[0] - flat
+    np.testing.assert_allclose(moved, step, rtol=5e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", list(HEADS))
+def test_an_accepted_step_gains_and_keeps_within_delta(name):
+    """A region so large that its quadratic model misleads: the Gaussian's first try is refused, as the next test shows."""
+    head, samples = HEADS[name], samples_of(HEADS[name])
+    new, accepted = improved(learner(delta=0.5, damping=0.01, tries=20), head, samples)
+    assert accepted
+    assert mean_kl(head, new) <= 0.5
+    assert gain(new, samples) > gain(head, samples) + 1e-3
+
+
+def test_a_line_search_that_fails_restores_the_old_policy_exactly_and_says_so():
+    head, samples = HEADS["gaussian"], samples_of(HEADS["gaussian"])
+    one = learner(delta=0.5, damping=0.01, tries=1)
+    new, accepted = improved(one, head, samples)
+    assert not accepted
+    same(new, head)
+    poisoned = eqx.tree_at(lambda s: s.advantage, samples, samples.advantage.at[2].set(jnp.nan))
+    new, accepted = improved(one, head, poisoned)
+    assert not accepted
+    same(new, head)
+
+
+def test_no_update_leaves_the_region_and_the_log_says_which_moved():
+    """12 updates on rewards that are noise. An update that was refused has not moved at all."""
+    one = TRPO(
+        4,
+        6,
+        TrustRegion(delta=0.02, damping=1e-3, tries=2),
+        GAE(discount=0.9, decay=0.7),
+        Nets((5,), standardise=True),
+        Adam(rate=0.01),
+        value_epochs=2,
+        value_minibatches=2,
+    )
+
+    def update(state, key):
+        obs_key, draw_key, pay_key = jax.random.split(key, 3)
+        obs = jax.random.normal(obs_key, (6, 4, 3)) * 3
+        choice = jax.vmap(jax.vmap(one.actor(state).draw))(jax.random.split(draw_key, (6, 4)), obs)
+        never = jnp.zeros((6, 4), bool)
+        batch = Transition(obs, choice, jax.random.normal(pay_key, (6, 4)), obs + 1, never, never)
+        after, logged = one.update(key, state, batch)
+        before, after_head = (jax.flatten_util.ravel_pytree(s.policy.head)[0] for s in (state, after))
+        return after, (logged, jnp.abs(after_head - before).max())
+
+    run = eqx.filter_jit(lambda key: jax.lax.scan(update, one.init(key, zoo.TASK), jax.random.split(key, 12))[1])
+    logged, moved = run(KEY)
+    assert (logged["kl"] <= 0.02 * 1.0001).all()
+    assert set(np.unique(logged["accepted"])) == {0.0, 1.0}
+    np.testing.assert_array_equal(moved > 0, logged["accepted"] == 1)
+    assert (logged["kl"][logged["accepted"] == 1] > 1e-4).all()
+    np.testing.assert_array_equal(logged["kl"][logged["accepted"] == 0], 0)
+
+
+def products_of(jaxpr, inside=False):
+    """The precision of every matrix product in a loop whose end the data decide."""
+    for equation in jaxpr.eqns:
+        if inside and equation.primitive.name == "dot_general":
+            yield equation.params["precision"]
+        for sub in jaxprs_in_params(equation.params):
+            yield from products_of(sub, inside or equation.primitive.name == "while")
+
+
+def test_conjugate_gradients_and_line_search_multiply_at_the_highest_precision():
+    """In the update as the learner is asked for it, whatever the default is."""
+    one = learner()
+    state = one.init(KEY, zoo.TASK)
+    shape = (3, 3)
+    batch = Transition(
+        jnp.ones((*shape, 3)),
+        jnp.ones((*shape, 2)),
+        jnp.ones(shape),
+        jnp.ones((*shape, 3)),
+        *[jnp.zeros(shape, bool)] * 2,
+    )
+    precisions = list(products_of(jax.make_jaxpr(one.update)(KEY, state, batch).jaxpr))
+    assert len(precisions) > 8
+    assert {str(each) for pair in precisions for each in pair or (pair,)} == {"HIGHEST"}
