@@ -30,8 +30,8 @@ class AgentOptions:
     """Which agent, and how it plans. What is None is the agent's own choice."""
 
     agent: Agent = "pets"
-    """pets and mpc plan through what they learn; pilco improves a policy inside it; the others need no model and many
-    steps: their trials are rounds of steps"""
+    """pets and mpc plan through a model that they learn, and pilco improves a policy inside one, in a handful of
+    trials; all others learn without a model, from many steps of interaction, round by round"""
     model: Model | None = None
     """the belief: ensemble if left out, gp for pilco; physics and truth are of built-in tasks; d, p, de and pe are
     PETS's ablations: one net or an ensemble, of points or probabilistic"""
@@ -60,8 +60,8 @@ class AgentOptions:
     fit_steps: int | None = None
     """gradient steps that a fit takes at most"""
     steps: int | None = None
-    """of interaction, for agents without a model: what their rates fall over, in 50 rounds (the task's own if left
-    out)"""
+    """steps of interaction of agents without a model, in up to 50 rounds; learning rates fall to zero over them (the
+    task's own number if left out)"""
     guess_error: float | None = None
     """guessed parameters of physics are multiplied and divided by this in turn; the built-in guesses are the truth"""
 
@@ -145,6 +145,10 @@ def _check(options: AgentOptions) -> None:
     from handful.errors import InputError
 
     model = model_of(options)
+    if options.steps is not None:
+        raise InputError(
+            f"--steps is of agents without a model; leave it out with --agent {options.agent} and give --trials instead"
+        )
     if options.fit_steps is not None and options.fit_steps < 1:
         raise InputError(f"--fit-steps must be at least 1, got {options.fit_steps}")
     if options.risk is not None and not math.isfinite(options.risk):

@@ -1,5 +1,6 @@
 """From options to objects: the learner of policies that a configuration describes."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from handful.cli.assemble import AgentOptions
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 LEARNERS = {
     "sarsa", "expected-sarsa", "q-learning", "dyna-q", "dqn", "reinforce", "a2c", "trpo", "ppo-penalty", "ppo",
 }  # fmt: skip
-ROUNDS = 50  # that the steps of a run are divided into
+ROUNDS = 50  # that the steps of a run are divided into, or fewer where an update takes more steps than that
 _OF_OTHERS = (
     "model", "paper", "settings", "planner", "propagation", "particles", "horizon", "candidates", "iterations",
     "members", "risk", "recalibrate", "fit_steps", "guess_error",
@@ -28,16 +29,23 @@ def learning_of(options: AgentOptions, env: Any, name: str) -> "PolicyLearning":
     from handful.errors import InputError
     from handful.training.rounds import PolicyLearning
 
-    given = [option for option in _OF_OTHERS if getattr(options, option) not in {None, False}]
+    given = [name for name in _OF_OTHERS if (value := getattr(options, name)) is not None and value is not False]
     if given:
         raise InputError(
             f"--{given[0].replace('_', '-')} is of agents that learn a model; leave it out with --agent {options.agent}"
         )
     steps = steps_of(options, name)
     learner = MAKERS[options.agent](preset(name), env.task, steps)
-    if not isinstance(env, AbstractEnv):
+    least = 1
+    if not isinstance(env, AbstractEnv):  # a round begins with a reset there, and should see the end of a trial
         learner = on_host(learner)
-    return PolicyLearning(learner, max(1, round(steps / ROUNDS / (learner.envs * learner.length))))
+        least = math.ceil(env.task.horizon / (learner.envs * learner.length))
+    return PolicyLearning(learner, max(least, round(steps / ROUNDS / (learner.envs * learner.length))))
+
+
+def rounds_of(learning: "PolicyLearning", steps: int) -> int:
+    """How many rounds so many steps of interaction make."""
+    return max(1, round(steps / (learning.updates * learning.learner.envs * learning.learner.length)))
 
 
 def steps_of(options: AgentOptions, name: str) -> int:

@@ -11,28 +11,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from handful.cli.assemble import AgentOptions, agent_of, named
-from handful.cli.assemble_learners import LEARNERS, ROUNDS, learning_of, steps_of
+from handful.cli.assemble_learners import LEARNERS, ROUNDS, learning_of, rounds_of, steps_of
 
 if TYPE_CHECKING:
     from handful.cli.runtime import CompileClock
     from handful.cli.stopping import Stop
+    from handful.training.progress import Words
     from handful.training.run import RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
 class Options(AgentOptions):
-    """Learn a task, trial by trial, into a run folder that ends with a report."""
+    """Learn a task, trial by trial or round by round, into a run folder that ends with a report."""
 
     task: Annotated[str | None, tyro.conf.Positional] = None
     """a name from `handful tasks`, gymnasium:ID, or path/to/file.py:NAME"""
     trials: int | None = None
-    """controlled trials after the random one (8 if left out); rounds of an agent without a model (50 if left out)"""
+    """controlled trials after the random one (8 if left out); of agents without a model, rounds (as many as --steps
+    makes if left out)"""
     seed: int | None = None
     """all randomness comes from it (0 if left out)"""
     seeds: str | None = None
     """several seeds side by side, as in 0-9 or 0,2,5: a folder with a run folder for each, and their comparison"""
     refit_every: int | None = None
-    """steps between fits within a trial; left out, once a trial"""
+    """steps between fits of the model within a trial; left out, once a trial"""
     float64: bool = False
     """double precision throughout: slower; a Gaussian process may then trust data with hardly any noise"""
     out: Path | None = None
@@ -63,7 +65,7 @@ def run(options: Options) -> int:
         except KeyboardInterrupt:
             done = len(folder.rows()) if folder.state_path.exists() else 0
             sys.stdout.write(
-                f"Stopped. {done} of {config['trials'] + 1} trials are safe; go on with: "
+                f"Stopped. {done} of {config['trials'] + 1} {words_of(config).unit}s are safe; go on with: "
                 f"handful train --resume {folder.path}\n"
             )
             return INTERRUPTED
@@ -86,14 +88,15 @@ def _train(
     stop.check()
     if config["trials"] < session.done - 1:
         raise InputError(
-            f"--trials can only raise the number: {folder.path} holds {session.done - 1} trials already, "
-            f"got {config['trials']}"
+            f"--trials can only raise the number: {folder.path} holds {session.done - 1} {words_of(config).unit}s "
+            f"already, got {config['trials']}"
         )
     if options.resume is not None and options.trials is not None:
         folder.write_config(config)
     facts = {"device": runtime.device(), "versions": runtime.versions()}
-    with observer_for(folder.path, session.title, config["trials"], session.system.task.horizon) as observer:
-        for note in session.notes:
+    with observer_for(folder.path, session.title, config["trials"], session.steps, words=words_of(config)) as observer:
+        told = session.notes
+        for note in told:
             observer.say(note)
         try:
             session.train(Stoppable(observer, stop))
@@ -104,6 +107,8 @@ def _train(
         if not session.summarised:
             session.summarise(compile_s=clock.seconds, **facts)
         stop.check()
+        for note in session.notes[len(told) :]:
+            observer.say(note)
         observer.say("Drawing the report.")
         write_report(folder)
         observer.say(f"Run folder: {folder.path}\nReport:     {folder.report_path}")
@@ -154,6 +159,7 @@ def configured(options: Options) -> dict[str, Any]:
     import jax
 
     from handful.agents.pets_settings import settings_of
+    from handful.errors import InputError
     from handful.version import __version__
 
     given = {name: getattr(options, name) for name in RECORDED}
@@ -161,14 +167,27 @@ def configured(options: Options) -> dict[str, Any]:
     usual = ROUNDS if rounds else 8
     given |= {"agent": named(options), "trials": usual if options.trials is None else options.trials}
     if rounds:
+        if options.refit_every is not None:
+            raise InputError(
+                f"--refit-every is of agents that learn a model; leave it out with --agent {options.agent}"
+            )
         given["steps"] = steps_of(options, str(options.task))
     elif options.settings is None and not options.paper:
         given["settings"] = settings_of(str(options.task))
     config = {"handful": __version__, **given, "seed": options.seed or 0}
     system, agent = built(config)
+    if rounds and options.trials is None:
+        config["trials"] = rounds_of(agent, config["steps"])
     learner = agent.learner if rounds else agent
     eqx.filter_eval_shape(learner.init, jax.random.key(0), system.task)
     return config
+
+
+def words_of(config: dict[str, Any]) -> "Words":
+    """What the parts of a run are called."""
+    from handful.training.progress import ROUNDS, TRIALS
+
+    return ROUNDS if config["agent"] in LEARNERS else TRIALS
 
 
 def place_of(options: Options) -> Path:

@@ -23,7 +23,7 @@ def meant(options: "Options") -> bool:
 def run(options: "Options", *, clock: "CompileClock", stop: "Stop") -> int:
     """Train all seeds: in one compiled program on a pure environment, in a process each on another."""
     from handful.cli.main import INTERRUPTED
-    from handful.cli.train import built
+    from handful.cli.train import built, words_of
     from handful.training.group import seeds_of
     from handful.training.system import Simulated
 
@@ -42,7 +42,8 @@ def run(options: "Options", *, clock: "CompileClock", stop: "Stop") -> int:
     except KeyboardInterrupt:
         done, all_ = sum(group.done(seed) for seed in seeds), len(seeds) * (config["trials"] + 1)
         sys.stdout.write(
-            f"Stopped. {done} of {all_} trials are safe; go on with: handful train --resume {group.path}\n"
+            f"Stopped. {done} of {all_} {words_of(config).unit}s are safe; "
+            f"go on with: handful train --resume {group.path}\n"
         )
         return INTERRUPTED
     page = _compare(group)
@@ -97,6 +98,7 @@ def _train_together(
 ) -> None:
     """What is left of all runs, side by side in this process; their summaries and reports."""
     from handful.cli import runtime
+    from handful.cli.train import words_of
     from handful.evaluation.report import write_report
     from handful.training.group import train_together
     from handful.training.progress import observer_for
@@ -105,8 +107,8 @@ def _train_together(
     any_ = next(iter(sessions.values()))
     facts = {"device": runtime.device(), "versions": runtime.versions()}
     title = f"{any_.title}, {len(sessions)} seeds side by side"
-    trials, task = any_.config["trials"], any_.system.task
-    with observer_for(group.path, title, trials, task.horizon) as display:
+    trials, words = any_.config["trials"], words_of(any_.config)
+    with observer_for(group.path, title, trials, any_.steps, words=words) as display:
         try:
             train_together(sessions, trials=trials, observer=SeedsProgress(display, stop.check))
             stop.check()
@@ -125,6 +127,7 @@ def _train_together(
 def _train_apart(group: "GroupFolder", config: dict[str, Any], seeds: list[int], stop: "Stop") -> None:
     """What is left of all runs, in a process each."""
     from handful.cli.processes import cores, run_apart
+    from handful.cli.train import words_of
     from handful.evaluation.facts import command
     from handful.training.run import RunFolder
 
@@ -138,9 +141,10 @@ def _train_apart(group: "GroupFolder", config: dict[str, Any], seeds: list[int],
             words = [*shlex.split(command({**alone, "seed": seed}))[1:], "--out", str(folder.path)]
         if not (folder.summarises(trials) and folder.report_path.exists()):
             commands[seed] = words
-    name = Path(config["task"]).name
+    name, words = Path(config["task"]).name, words_of(config)
     sys.stdout.write(
-        f"{name}, {len(seeds)} seeds, {len(cores())} at a time: {trials} trials after a random one, into {group.path}\n"
+        f"{name}, {len(seeds)} seeds, {len(cores())} at a time: {trials} {words.unit}s after {words.first}, "
+        f"into {group.path}\n"
     )
     run_apart(commands, stop)
 

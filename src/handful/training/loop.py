@@ -76,6 +76,11 @@ class Loop:
         self.rows = -(-system.task.horizon // self.piece) * self.piece  # of a trial, padded
         self.capacity = (trials + 1) * self.rows
 
+    @property
+    def steps(self) -> int:
+        """Of a trial, at most."""
+        return self.system.task.horizon
+
     def init(self, capacity: int | None = None) -> LoopState:
         """The state before trial 0, with room for all trials unless `capacity` says otherwise."""
         agent = _init(jax.random.fold_in(self.key, 0), self.agent, self.system.task)

@@ -158,19 +158,18 @@ class OnHost:
 
         Rows after a whole trial are empty, and do not count.
         """
-        length, whole = self.learner.length, self.learner.whole_trials
-        if whole:
-            walk.reset()
+        length = self.learner.length
         returns, steps, first = [], lane * length, self._draw(actor, key, 0, walk.obs)[0]
         rows = empty_rows(length, self.env.task.obs_size, first.size, walk.obs.dtype)
         for row in range(length):
+            if walk.over:
+                walk.reset()
             choice, action = self._draw(actor, key, steps + row, walk.obs)
             walk.step(np.asarray(choice), np.asarray(action), rows, row)
-            if rows["terminated"][row] or rows["truncated"][row]:
+            if walk.over:
                 returns.append(walk.return_)
-                if whole:
+                if self.learner.whole_trials:
                     return rows, row + 1, returns
-                walk.reset()
         return rows, length, returns
 
 
@@ -187,7 +186,7 @@ class _Walk:
 
     def reset(self) -> None:
         self.obs = self.env.reset(seed_of(jax.random.fold_in(self.key, self.resets)))
-        self.resets, self.time, self.return_ = self.resets + 1, 0, 0.0
+        self.resets, self.time, self.return_, self.over = self.resets + 1, 0, 0.0, False
 
     def step(self, choice: np.ndarray, action: np.ndarray, rows: dict[str, np.ndarray], row: int) -> None:
         """Act once and write down what came of it."""
@@ -199,19 +198,21 @@ class _Walk:
         before = self.obs
         self.obs, reward, terminated, truncated = self.env.step(action)
         self.time, self.return_ = self.time + 1, self.return_ + reward
+        truncated = (truncated or self.time >= self.env.task.horizon) and not terminated
+        self.over = terminated or truncated
         happened = {
             "obs": before,
             "action": choice,
             "reward": reward,
             "next_obs": self.obs,
             "terminated": terminated,
-            "truncated": (truncated or self.time >= self.env.task.horizon) and not terminated,
+            "truncated": truncated,
         }
         for name, value in happened.items():
             rows[name][row] = value
         if self.resets == 1:
             self.first.append(happened | {"action": self.env.carried_out(action)})
-            self.system.shoot(self.time, over=terminated or truncated)
+            self.system.shoot(self.time, over=self.over)
 
     def shown(self) -> dict[str, np.ndarray]:
         """The first trial as named arrays, as far as it came."""

@@ -1,5 +1,6 @@
 """What a person watches while a run goes on."""
 
+import dataclasses
 import math
 import sys
 import time
@@ -20,23 +21,41 @@ BARS = "▁▂▃▄▅▆▇█"
 SHOWN = 60  # trials in the row of bars
 
 
-def observer_for(folder: Path, task: str, trials: int, steps: int) -> "PlainProgress | LiveProgress":
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """What the parts of a run are called."""
+
+    unit: str
+    first: str  # what the one with number 0 is
+    who: str  # acts in it
+
+
+TRIALS = Words("trial", "a random one", "random actions")
+ROUNDS = Words("round", "a trial of the untrained policy", "untrained policy")
+
+
+def observer_for(
+    folder: Path, task: str, trials: int, steps: int, *, words: Words = TRIALS
+) -> "PlainProgress | LiveProgress":
     """A live display on a terminal, plain lines elsewhere. A trial lasts `steps` steps at most."""
     console = Console(file=sys.stdout)
     kind = LiveProgress if console.is_terminal else PlainProgress
-    return kind(console, folder, task, trials, steps)
+    return kind(console, folder, task, trials, steps, words=words)
 
 
 class PlainProgress:
     """One line a trial. A `remark` stands behind the return."""
 
-    def __init__(self, console: Console, folder: Path, task: str, trials: int, steps: int) -> None:
+    def __init__(
+        self, console: Console, folder: Path, task: str, trials: int, steps: int, *, words: Words = TRIALS
+    ) -> None:
         self.console, self.folder, self.task, self.trials, self.steps = console, folder, task, trials, steps
+        self.words = words
         self.trial_seconds: list[float] = []  # of controlled trials in this sitting
         self.trial_began = time.perf_counter()
 
     def __enter__(self) -> "PlainProgress":
-        self.say(f"{self.task}: {self.trials} trials after a random one, into {self.folder}")
+        self.say(f"{self.task}: {self.trials} {self.words.unit}s after {self.words.first}, into {self.folder}")
         return self
 
     def __exit__(
@@ -50,7 +69,7 @@ class PlainProgress:
 
     def fitted(self, trial: int, report: FitReport, seconds: float) -> None:
         if bool(report.diverged.any()):
-            self.say(f"trial {trial}: {divergence(report)}")
+            self.say(f"{self.words.unit} {trial}: {divergence(report)}")
 
     def stepped(
         self, trial: int, steps: int, return_: float, planned: float | None, step_ms: float, *, remark: str = ""
@@ -61,7 +80,7 @@ class PlainProgress:
         if trial.row.trial > 0:
             self.trial_seconds.append(now - self.trial_began)
         self.trial_began = now
-        self.say(f"{_line(trial, remark)}  {self._left(trial.row.trial)}".rstrip())
+        self.say(f"{_line(trial, remark, self.words)}  {self._left(trial.row.trial)}".rstrip())
 
     def _left(self, done: int) -> str:
         """How long the trials after `done` will take, once the second has told; the first one also compiles."""
@@ -75,8 +94,10 @@ class PlainProgress:
 class LiveProgress(PlainProgress):
     """A line a trial, and below them the trial in progress."""
 
-    def __init__(self, console: Console, folder: Path, task: str, trials: int, steps: int) -> None:
-        super().__init__(console, folder, task, trials, steps)
+    def __init__(
+        self, console: Console, folder: Path, task: str, trials: int, steps: int, *, words: Words = TRIALS
+    ) -> None:
+        super().__init__(console, folder, task, trials, steps, words=words)
         self.returns: list[float] = []
         self.nll: float | None = None
         self.doing: RenderableType = Text("")
@@ -99,7 +120,7 @@ class LiveProgress(PlainProgress):
 
     def fitting(self, trial: int) -> None:
         self.trial = trial
-        self.doing = Spinner("dots", Text(f"trial {trial}/{self.trials}  learning from what was seen", style="dim"))
+        self.doing = Spinner("dots", Text(f"{self._place(trial)}  learning from what was seen", style="dim"))
 
     def stepped(
         self, trial: int, steps: int, return_: float, planned: float | None, step_ms: float, *, remark: str = ""
@@ -107,7 +128,7 @@ class LiveProgress(PlainProgress):
         self.trial = trial
         place = Table.grid(padding=(0, 2))
         place.add_row(
-            f"trial {trial}/{self.trials}",
+            self._place(trial),
             ProgressBar(self.steps, steps, width=28),
             f"step {steps}/{self.steps}",
             Text(self._left(trial - 1), style="dim"),
@@ -115,7 +136,7 @@ class LiveProgress(PlainProgress):
         so_far = Text("return so far ")
         so_far.append(f"{return_:.1f}", style="bold").append(remark)
         if trial == 0:
-            so_far.append("  random actions", style="dim")
+            so_far.append(f"  {self.words.who}", style="dim")
         elif planned is not None:
             so_far.append(f"  planned for the next steps {planned:.1f}  {step_ms:.1f} ms a plan")
         if self.nll is not None:
@@ -127,6 +148,9 @@ class LiveProgress(PlainProgress):
         self.returns.append(trial.row.return_)
         self.nll = trial.row.model_nll
 
+    def _place(self, trial: int) -> str:
+        return f"{self.words.unit} {trial}/{self.trials}"
+
     def _view(self) -> RenderableType:
         return Group(self.doing, _bars(self.returns)) if self.returns else self.doing
 
@@ -137,12 +161,12 @@ def divergence(report: FitReport) -> str:
     return f"the fit of member {names} diverged; its last good weights are kept"
 
 
-def _line(trial: Trial, remark: str) -> str:
+def _line(trial: Trial, remark: str, words: Words) -> str:
     """A finished trial in one line."""
     row = trial.row
     if row.trial == 0:
-        return f"trial  0  return {row.return_:8.1f}{remark}  random actions"
-    parts = [f"trial {row.trial:2d}  return {row.return_:8.1f}{remark}"]
+        return f"{words.unit}  0  return {row.return_:8.1f}{remark}  {words.who}"
+    parts = [f"{words.unit} {row.trial:2d}  return {row.return_:8.1f}{remark}"]
     if row.planned_return is not None:
         parts.append(f"planned {row.planned_return:8.1f}")
     if row.model_nll is not None:

@@ -42,6 +42,11 @@ class Rounds:
         self.trials, self.piece = trials, system.task.horizon
         self.practice = interaction(system, learner)
 
+    @property
+    def steps(self) -> int:
+        """Of interaction in a round, at most."""
+        return self.updates * self.agent.envs * self.agent.length
+
     def init(self) -> Any:
         """The state before round 0."""
         return self.practice.init(jax.random.fold_in(self.key, 0))

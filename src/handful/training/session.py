@@ -51,6 +51,11 @@ class Session:
     def done(self) -> int:
         return len(self.rows)
 
+    @property
+    def steps(self) -> int:
+        """That a trial or round has at most."""
+        return self.loop.steps
+
     def train(self, observer: Observer) -> None:
         """Run the trials that are left. Each is safe on disk before the next begins."""
         self.tidy()
