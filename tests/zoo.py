@@ -38,6 +38,8 @@ from handful.planning.mpc import MPC
 from handful.planning.mppi import MPPI
 from handful.planning.problem import Problem
 from handful.planning.shooting import RandomShooting
+from handful.policies.choices import Choices, EpsilonGreedy
+from handful.policies.mlp import MLP
 from handful.policies.radial import RadialPolicy
 from handful.policies.simple import ConstantPolicy, OpenLoop, UniformPolicy
 from handful.policies.stochastic import Mode, StochasticPolicy
@@ -55,6 +57,7 @@ from handful.propagation.moments import DistributionSampling, Expectation, Momen
 from handful.propagation.risk import CVaR, Mean, MeanStd
 from handful.propagation.trajectory_sampling import TS1, TSInf
 from handful.types import Transition
+from handful.values.dqn import DQN
 from probes import Linear, shaken, task_of
 
 MEMBERS, PARTICLES, HORIZON = 3, 6, 4
@@ -206,6 +209,7 @@ POLICIES = {
     ),
     "MPC": lambda: MPC(CEM(HORIZON, candidates=24, elites=5, iterations=3), problem()),
     "StochasticPolicy": lambda: StochasticPolicy.gaussian(jax.random.key(5), TASK, (5,)),
+    "EpsilonGreedy": lambda: EpsilonGreedy(MLP.init(jax.random.key(5), (3, 7, 9)), Choices.of(TASK, 3)),
     "Mode": lambda: Mode(StochasticPolicy.gaussian(jax.random.key(5), TASK, (5,), squash=True)),
 }
 
@@ -235,6 +239,20 @@ LEARNERS = {
         nets=Nets((8,)),
         adam=QUICK,
     ),
+    "DQN": lambda task: DQN(
+        envs=8,
+        length=4,
+        hidden=(8,),
+        capacity=500,
+        batch_size=16,
+        gradient_steps=10,
+        discount=0.6,
+        rate=0.02,
+        target_every=10,
+        learning_starts=0,
+        exploration_steps=1000,
+        epsilon=0.02,
+    ),
 }
 
 CONTINUOUS = {"PPO-penalty", "TRPO"}  # learners that are tried on continuous actions; the others, on categories
@@ -245,6 +263,7 @@ LEARNED_VALUES = {
     "PPO-penalty": lambda state, obs: state.value(obs),
     "A2C": lambda state, obs: state.value(obs),
     "TRPO": lambda state, obs: state.value(obs),
+    "DQN": lambda state, obs: state.nets.online(obs).max(),
 }
 
 ENVS = {

@@ -15,8 +15,9 @@ from probes import close, counted, differ, same, shaken, task_of
 
 TASK = task_of(zoo.reward, 3, [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], angles=(1,), categorical=True)
 SMALL = DQN(
-    envs=2, length=3, hidden=(7, 5), capacity=11, batch_size=5, gradient_steps=4, learning_starts=0, target_every=3
-)
+    envs=2, length=3, hidden=(7, 5), capacity=11, batch_size=5, gradient_steps=4, double=False, learning_starts=0,
+    target_every=3,
+)  # fmt: skip
 KEY = jax.random.key(5)
 begin = eqx.filter_jit(DQN.init)
 
@@ -70,16 +71,16 @@ def test_targets_by_hand(compiled, double):
 
 
 def test_the_loss_is_the_mean_huber_loss(compiled):
-    """Errors on both sides of one, where the square becomes a line."""
-    learner = dataclasses.replace(SMALL, discount=0.83)
+    """Errors on both sides of `bend`, where the square becomes a line."""
+    learner = dataclasses.replace(SMALL, discount=0.83, bend=1.6)
     nets, batch = nets_of(learner), Memory.of(met())
     batch = eqx.tree_at(lambda b: b.reward, batch, batch.reward * jnp.array([1.0, 9.0, 0.3, 2.0, -4.0, 0.6]))
     _, (loss, value) = compiled["improved"](learner, nets, batch)
     values = by_hand(nets.online, np.asarray(batch.obs))[np.arange(6), np.asarray(batch.choice)]
     error = np.abs(values - np.asarray(compiled["target"](learner, nets, batch)))
-    assert (error < 1).any()
-    assert (error > 1).any()
-    np.testing.assert_allclose(loss, np.where(error < 1, error**2 / 2, error - 0.5).mean(), rtol=1e-5)
+    assert (error < 1.6).any()
+    assert (error > 1.6).any()
+    np.testing.assert_allclose(loss, np.where(error < 1.6, error**2 / 2, 1.6 * (error - 0.8)).mean(), rtol=1e-5)
     np.testing.assert_allclose(value, values.mean(), rtol=1e-5)
 
 

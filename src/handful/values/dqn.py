@@ -74,21 +74,23 @@ class DQN(AbstractPolicyLearner):
     ((9,), 1.0)
 
     Source: [Mnih15]; double [vanHasselt16]. Deviates: Adam; the Polyak share; the norm of a gradient is cut, and its
-    entries are not; many gradient steps at once between blocks of interaction; epsilon stands still within a block.
+    entries are not; the Huber loss bends at `bend`, not at 1; many gradient steps at once between blocks of interaction;
+    epsilon stands still within a block.
     """
 
     envs: int = eqx.field(static=True, default=8)
     length: int = eqx.field(static=True, default=32)
-    hidden: tuple[int, ...] = eqx.field(static=True, default=(256, 256))
+    hidden: tuple[int, ...] = eqx.field(static=True, default=(128, 128))
     capacity: int = eqx.field(static=True, default=100_000)  # memories in the replay
     batch_size: int = eqx.field(static=True, default=64)
     gradient_steps: int = eqx.field(static=True, default=128)  # in each update
-    double: bool = eqx.field(static=True, default=False)  # Q picks the next choice, and Q' says what it is worth
+    double: bool = eqx.field(static=True, default=True)  # Q picks the next choice, and Q' says what it is worth
     per_entry: int | None = eqx.field(static=True, default=None)  # values to choose from in each continuous entry
     discount: Real = real(0.99)
-    rate: Real = real(2.3e-3)  # of Adam
+    rate: Real = real(1e-3)  # of Adam
     fading: Real = real(jnp.inf)  # [gradient steps] in which the rate falls to zero; infinite: it stays
-    clip: Real = real(10.0)  # greatest norm of a gradient
+    bend: Real = real(30.0)  # error from which on the Huber loss is a line; at the scale of the values
+    clip: Real = real(1000.0)  # greatest norm of a gradient
     polyak: Real = real(1.0)  # share of the way that the target moves
     target_every: Whole = whole(128)  # [gradient steps] between its moves
     learning_starts: Whole = whole(1000)  # [memories]
@@ -146,7 +148,7 @@ class DQN(AbstractPolicyLearner):
 
         def loss(worth: Worth) -> tuple[Float[Array, ""], Float[Array, ""]]:
             values = jax.vmap(lambda obs, choice: worth(obs)[choice])(batch.obs, batch.choice)
-            return optax.huber_loss(values, targets).mean(), values.mean()
+            return optax.huber_loss(values, targets, delta=self.bend).mean(), values.mean()
 
         told, gradient = jax.value_and_grad(loss, has_aux=True)(nets.online)
         direction, moments = self._direction().update(gradient, nets.moments)
