@@ -71,6 +71,8 @@ def test_a_group_is_compared_with_a_run_of_its_own(group, made, handful, tmp_pat
     ("words", "parts"),
     {
         "": ["name the runs"],
+        "--lecture": ["name the runs"],
+        "nowhere --lecture": ["nowhere", "no runs"],
         "nowhere": ["nowhere", "no runs"],
         ".": ["no runs", "seed-N.csv"],
         "nowhere --threshold nan": ["--threshold", "finite"],

@@ -177,7 +177,7 @@ DAMAGES = {
     "no seed": (lambda folder: spoil(folder / "seed-7.json", '{"task": "pendulum"}'), ["seed-7", "seed"]),
     "another task": (
         lambda folder: spoil(folder / "seed-7.json", '{"task": "reacher-7dof", "seed": 7}'),
-        ["one task", "pendulum, reacher-7dof"],
+        ["one task", "pendulum, reacher-7dof", "--lecture"],
     ),
 }
 

@@ -38,7 +38,7 @@ def sheet(
         low = total - top - (index + 1) * each
         ax = figure.add_axes((LEFT / WIDTH, low / total, (WIDTH - LEFT - RIGHT) / WIDTH, height / total))
         ax.set_title(name, loc="left", size=9, color=INK, pad=4, x=0)
-        _dress(ax)
+        dress(ax)
         ax.tick_params(labelbottom=index == len(names) - 1)
         axes.append(ax)
     axes[-1].set_xlabel(xlabel, size=9, color=QUIET, labelpad=3)
@@ -90,7 +90,8 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _dress(ax: Axes) -> None:
+def dress(ax: Axes) -> None:
+    """The look of a panel."""
     ax.set_facecolor(PAPER)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(STEEL)

@@ -92,7 +92,7 @@ def _end(standings: Sequence[Standing], steps: float) -> Section:
     columns += [f"mean after {grouped(int(steps))} steps"] * early
     rows = []
     for standing in standings:
-        counts = [str(standing.seeds), str(standing.group.trials - 1), _range(standing.steps)]
+        counts = [str(standing.seeds), str(standing.group.trials - 1), span(standing.steps)]
         row = [standing.group.label, *counts, _estimate(standing.mean), _estimate(standing.iqm)]
         row += [number(standing.std), f"{number(standing.returns.min())}, {number(standing.returns.max())}"]
         rows.append(row + [_estimate(standing.at_common)] * early)
@@ -110,7 +110,7 @@ def _reached(standings: Sequence[Standing], threshold: float) -> Section:
             standing.group.label,
             f"{standing.reached_count} of {standing.seeds}",
             *(
-                _place(value)
+                place(value)
                 for reached in (standing.reached_steps, standing.reached_wall)
                 for value in _spread(reached)
             ),
@@ -134,7 +134,7 @@ def _seeds(standings: Sequence[Standing], threshold: float | None) -> Section:
             values = (curve.wall_s[-1], curve.returns[-1], curve.returns.max())
             counts = [str(curve.seed), str(len(curve) - 1), grouped(int(curve.env_steps[-1]))]
             row = [standing.group.label, *counts, *map(number, values)]
-            rows.append(row + ([] if threshold is None else [_place(reached)]))
+            rows.append(row + ([] if threshold is None else [place(reached)]))
     return Section("Every seed", "To the end of each.", below=page.table(columns, rows))
 
 
@@ -158,15 +158,16 @@ def _long(groups: Sequence[Group]) -> str:
             zip(run.curve.env_steps, run.curve.wall_s, run.curve.returns, strict=True)
         )
     ]
-    return _csv(["group", "seed", "trial", "env_steps", "wall_s", "return"], rows)
+    return csv_text(["group", "seed", "trial", "env_steps", "wall_s", "return"], rows)
 
 
 def _summary(standings: Sequence[Standing], threshold: float | None) -> str:
     rows = [standing.as_row(threshold) for standing in standings]
-    return _csv(list(rows[0]), [list(row.values()) for row in rows])
+    return csv_text(list(rows[0]), [list(row.values()) for row in rows])
 
 
-def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def csv_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table for other programs."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     return text.getvalue()
@@ -176,7 +177,7 @@ def _tile(standing: Standing) -> tuple[str, str, str]:
     return (
         standing.group.label,
         number(standing.mean.middle),
-        f"mean of {_seeds_of(standing)}, {_range(standing.steps)} steps",
+        f"mean of {_seeds_of(standing)}, {span(standing.steps)} steps",
     )
 
 
@@ -192,7 +193,8 @@ def _estimate(estimate: Estimate) -> str:
     return f"{number(estimate.middle)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
-def _range(counts: np.ndarray) -> str:
+def span(counts: np.ndarray) -> str:
+    """From the least to the most."""
     least, most = int(counts.min()), int(counts.max())
     return grouped(least) if least == most else f"{grouped(least)} to {grouped(most)}"
 
@@ -201,5 +203,6 @@ def _spread(reached: Sequence[float]) -> tuple[float, float, float]:
     return float(np.median(reached)), min(reached), max(reached)
 
 
-def _place(value: float) -> str:
-    return "never" if math.isinf(value) else number(value)
+def place(value: float) -> str:
+    """Where a return was reached."""
+    return "never" if math.isinf(value) else number(value) if value < 1000 else grouped(round(value))

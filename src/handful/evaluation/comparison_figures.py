@@ -36,7 +36,7 @@ def curves(groups: Sequence[Group], axis: Axis, threshold: float | None) -> Figu
         for curve in group.curves:
             shape = "steps-post" if held else "default"
             axes[0].plot(
-                getattr(curve, axis), _finite(curve.returns), **style, drawstyle=shape, linewidth=0.8, alpha=0.45
+                getattr(curve, axis), finite(curve.returns), **style, drawstyle=shape, linewidth=0.8, alpha=0.45
             )
         for ax, shown in zip(axes, bands, strict=False):
             _band(ax, shown, style, label, held=held)
@@ -58,7 +58,7 @@ def curves(groups: Sequence[Group], axis: Axis, threshold: float | None) -> Figu
 
 def _band(ax: Axes, shown: Band, style: dict, label: str, *, held: bool) -> None:
     """A line in its interval; in steps where returns were held until the next, straight where none was."""
-    middle, low, high = map(_finite, (shown.middle, shown.low, shown.high))
+    middle, low, high = map(finite, (shown.middle, shown.low, shown.high))
     ax.fill_between(shown.at, low, high, color=style["color"], alpha=0.2, linewidth=0, step="post" if held else None)
     drawing: dict[str, Any] = {"drawstyle": "steps-post"} if held else {"marker": "o", "markersize": 3.5}
     ax.plot(shown.at, middle, **style, **drawing, linewidth=1.9, label=label)
@@ -71,6 +71,6 @@ def _share(ax: Axes, reached: Sequence[float], end: float, style: dict) -> None:
     ax.plot([0, *at, end], [*share, share[-1]], **style, drawstyle="steps-post", linewidth=1.9)
 
 
-def _finite(values: np.ndarray) -> np.ndarray:
+def finite(values: np.ndarray) -> np.ndarray:
     """Gaps where a return is not finite."""
     return np.where(np.isfinite(values), values, np.nan)

@@ -138,6 +138,7 @@ figure { margin: 0; overflow: hidden; break-inside: avoid }
 figure:last-child:nth-child(odd) { grid-column: 1 / -1; justify-self: center; max-width: 600px }
 img { display: block; width: 100%; height: auto; background: #fff; filter: var(--shade) }
 figcaption { padding: 8px 14px 12px; border-top: 1px solid var(--line); font-size: 14px; color: var(--quiet) }
+figure + .wide { margin-top: 16px }
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; background: var(--card) }
 table { border-collapse: collapse; width: 100%; font-size: 13px; font-variant-numeric: tabular-nums }
 th, td { padding: 6px 10px; text-align: right; white-space: nowrap }

@@ -30,6 +30,10 @@ class Run:
     curve: Curve
     device: str | None
 
+    @property
+    def agent(self) -> str:
+        return self.settings.get("agent", "not recorded")
+
 
 @dataclass(frozen=True)
 class Group:
@@ -52,10 +56,25 @@ class Group:
 def read_groups(paths: Sequence[Path]) -> tuple[list[Group], list[str]]:
     """All runs below the paths, in groups, and what a reader should know of them.
 
+    Raises `InputError` where `read_runs` does, and where tasks are mixed.
+    """
+    runs, notes = read_runs(paths)
+    tasks = sorted({run.task for run in runs})
+    if len(tasks) > 1:
+        raise InputError(
+            f"runs of one task can be compared, got runs of {', '.join(tasks)}; name those of one of them, or draw all "
+            "with --lecture"
+        )
+    return groups_of(runs), notes
+
+
+def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """All runs below the paths, and what a reader should know of them.
+
     A path is a run folder, a group folder, or a folder with `seed-N.csv` (metrics) and `seed-N.json` (a summary) for
     each run. A run that is met twice counts once.
 
-    Raises `InputError` where a path is none of these or holds no finished trial, and where tasks are mixed.
+    Raises `InputError` where a path is none of these or holds no finished trial.
     """
     runs: dict[Path, Run] = {}
     notes = []
@@ -65,10 +84,7 @@ def read_groups(paths: Sequence[Path]) -> tuple[list[Group], list[str]]:
             raise InputError(f"{path} holds no finished trial yet; let its run go on, or leave it out")
         runs |= {run.path.resolve(): run for run in found}
         notes += [f"Left out, as no trial of it is finished: {place}." for place in empty]
-    tasks = sorted({run.task for run in runs.values()})
-    if len(tasks) > 1:
-        raise InputError(f"runs of one task can be compared, got runs of {', '.join(tasks)}; name those of one of them")
-    return _grouped(list(runs.values())), notes
+    return list(runs.values()), notes
 
 
 def solved_return(task: str) -> float | None:
@@ -76,7 +92,8 @@ def solved_return(task: str) -> float | None:
     return TASKS[task].solved if task in TASKS else None
 
 
-def _grouped(runs: Sequence[Run]) -> list[Group]:
+def groups_of(runs: Sequence[Run]) -> list[Group]:
+    """Runs whose settings are the same together; a label names only what tells its group from the others."""
     by_settings: dict[frozenset, list[Run]] = {}
     for run in runs:
         by_settings.setdefault(frozenset(run.settings.items()), []).append(run)
@@ -137,8 +154,9 @@ def _of_files(path: Path) -> Run | None:
     """A run of which only metrics and summary were kept, with the command that made it."""
     summary = _json(path.with_suffix(".json"))
     made = {"agent": str(summary.get("agent")), "handful": summary.get("versions", {}).get("handful", "not recorded")}
-    told = _options(shlex.split(summary["command"])) if "command" in summary else {"folder": path.parent.name}
-    settings = told | made
+    words = shlex.split(summary.get("command", ""))
+    told = _options(words) if "command" in summary else {"folder": path.parent.name}
+    settings = told | made | ({TOGETHER: "True"} if "--seeds" in words else {})
     return _run(path, path, summary, settings, summary.get("device"))
 
 

@@ -86,15 +86,8 @@ def remarks(standings: Sequence[Standing], threshold: float | None) -> list[str]
     """What a reader should know before believing the numbers."""
     told = []
     for standing in standings:
-        group, lengths = standing.group, [len(run.curve) for run in standing.group.runs]
-        if max(lengths) > group.trials:
-            told.append(
-                f"Seeds of {group.label} have from {min(lengths) - 1} to {max(lengths) - 1} trials; curves and tables "
-                f"end with trial {group.trials - 1}, which all of them have."
-            )
-        twice = [seed for seed, count in Counter(curve.seed for curve in group.curves).items() if count > 1]
-        if twice:
-            told.append(f"{group.label} holds seed {twice[0]} more than once: such runs are no independent samples.")
+        group = standing.group
+        told += doubts(group)
         if standing.seeds < FEW:
             told.append(
                 f"{group.label} has {standing.seeds} seed{'s' if standing.seeds > 1 else ''}: its interquartile mean "
@@ -112,4 +105,18 @@ def remarks(standings: Sequence[Standing], threshold: float | None) -> list[str]
     devices = {run.device for standing in standings for run in standing.group.runs if run.device}
     if len(devices) > 1:
         told.append(f"Wall-clock is of different machines: {'; '.join(sorted(devices))}.")
+    return told
+
+
+def doubts(group: Group) -> list[str]:
+    """Where the seeds of a group are not so many samples of one kind."""
+    told, lengths = [], [len(run.curve) for run in group.runs]
+    if max(lengths) > group.trials:
+        told.append(
+            f"Seeds of {group.label} have from {min(lengths) - 1} to {max(lengths) - 1} trials; curves and tables "
+            f"end with trial {group.trials - 1}, which all of them have."
+        )
+    twice = [seed for seed, count in Counter(curve.seed for curve in group.curves).items() if count > 1]
+    if twice:
+        told.append(f"{group.label} holds seed {twice[0]} more than once: such runs are no independent samples.")
     return told

@@ -1,0 +1,136 @@
+"""All methods on pendulum and cart-pole swing-up, five seeds each: runs `handful train`, keeps the curves.
+
+    python benchmarks/lecture.py --out results/lecture
+    handful compare --lecture results/lecture/*/*
+
+Seeds that are kept are not run again, and a group that was stopped goes on, so the script may be stopped and started at
+any moment. To run a method anew, delete its folders. What is measured is what a user sees: the seeds of a method side
+by side in one process, compilation included, the compilation cache off unless HANDFUL_COMPILATION_CACHE=1.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from handful.evaluation.facts import command
+from handful.training.group import seeds_of
+
+# The steps of a model-free method are those that the task's preset gives it.
+MODEL_FREE = (
+    "sarsa",
+    "expected-sarsa",
+    "q-learning",
+    "dyna-q",
+    "dqn",
+    "reinforce",
+    "a2c",
+    "trpo",
+    "ppo-penalty",
+    "ppo",
+)
+METHODS = {  # task -> agent -> its options
+    "pendulum": {
+        **dict.fromkeys(MODEL_FREE, ()),
+        "dp": ("--trials", "50"),
+        "me-trpo": ("--trials", "15"),
+        "mbpo": ("--trials", "15"),
+        "pets+policy": ("--trials", "8"),
+        "pilco": ("--trials", "8"),
+        "mpc": ("--model", "gp", "--trials", "8"),
+        "pets": ("--trials", "8"),
+    },
+    "cartpole-swingup": {
+        **dict.fromkeys(MODEL_FREE, ()),
+        "dp": ("--trials", "100"),
+        "me-trpo": ("--trials", "25"),
+        "mbpo": ("--trials", "25"),
+        "pets+policy": ("--trials", "8"),
+        "pilco": ("--trials", "8"),
+        "mpc": ("--model", "gp", "--trials", "8"),
+        "pets": ("--trials", "8"),
+    },
+}
+LEFT_OUT = {"returns", "baselines"}  # of the summary's entries; the first is the curve, the second teaches nothing
+
+
+def main() -> None:
+    """Run what is not kept yet, task by task; a method that fails stops no other, and is named at the end."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--agents", nargs="+", help="these alone")
+    parser.add_argument("--seeds", default="0-4")
+    parser.add_argument("--runs", type=Path, default=Path("runs/lecture"), help="where the run folders go")
+    parser.add_argument("--out", type=Path, required=True, help="where the curves are kept")
+    options = parser.parse_args()
+    strange = set(options.agents or ()) - {agent for task in METHODS.values() for agent in task}
+    if strange:
+        parser.error(f"no such agents: {', '.join(sorted(strange))}")
+    failed = []
+    for task in options.tasks:
+        for agent, words in METHODS[task].items():
+            if options.agents is not None and agent not in options.agents:
+                continue
+            kept, group = options.out / task / agent, options.runs / task / agent
+            if whole(kept, options.seeds):
+                continue
+            if learn(group, [task, "--agent", agent, *words, "--seeds", options.seeds]):
+                keep(group, kept, options.seeds)
+            else:
+                failed.append(f"{task} {agent}")
+    describe(options.out)
+    if failed:
+        sys.exit(f"not run to the end: {', '.join(failed)}")
+
+
+def whole(kept: Path, seeds: str) -> bool:
+    """Whether the curves of all seeds are kept."""
+    return all((kept / f"seed-{seed}.{kind}").is_file() for seed in seeds_of(seeds) for kind in ("csv", "json"))
+
+
+def learn(group: Path, words: Sequence[str]) -> bool:
+    """Train the seeds of one method to the end. False where that failed."""
+    begun = (group / "group.json").is_file()
+    rest = ["--resume", str(group)] if begun else [*words, "--out", str(group)]
+    environment = {"HANDFUL_COMPILATION_CACHE": "0", **os.environ}
+    done = subprocess.run([sys.executable, "-m", "handful.cli.main", "train", *rest], check=False, env=environment)
+    return done.returncode == 0
+
+
+def keep(group: Path, kept: Path, seeds: str) -> None:
+    """The metrics of each seed, and what made them."""
+    kept.mkdir(parents=True, exist_ok=True)
+    for seed in seeds_of(seeds):
+        run = group / f"seed-{seed}"
+        summary = json.loads((run / "summary.json").read_text())
+        facts = {name: value for name, value in summary.items() if name not in LEFT_OUT}
+        facts["command"] = command(json.loads((run / "config.json").read_text()))
+        shutil.copy(run / "metrics.csv", kept / f"seed-{seed}.csv")
+        (kept / f"seed-{seed}.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def describe(out: Path) -> None:
+    """A page with the commands, the devices and the versions of all that is kept."""
+    lines = [
+        "# All methods on one chart",
+        "",
+        "Run by `python benchmarks/lecture.py --out results/lecture`, and drawn by",
+    ]
+    lines += ["`handful compare --lecture results/lecture/*/*`. The longest of the seeds, and what ran them:", ""]
+    lines += ["| command | seeds | wall-clock [s] | device | versions |", "|---|---|---|---|---|"]
+    for folder in sorted(path for path in out.glob("*/*") if path.is_dir()):
+        facts = [json.loads(path.read_text()) for path in sorted(folder.glob("seed-*.json"))]
+        one = facts[0]
+        versions = ", ".join(f"{name} {value}" for name, value in one["versions"].items())
+        longest = max(each["wall_s"] for each in facts)
+        lines.append(f"| `{one['command']}` | {len(facts)} | {longest:.0f} | {one['device']} | {versions} |")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "README.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
