@@ -97,7 +97,7 @@ def test_the_whole_step_is_the_one_of_a_dense_solve(name):
 
 @pytest.mark.parametrize("name", list(HEADS))
 def test_an_accepted_step_gains_and_keeps_within_delta(name):
-    """A region so large that its quadratic model misleads: the Gaussian's first try is refused, as the next test shows."""
+    """A region so large that its quadratic model misleads: the Gaussian's first try is refused (see below)."""
     head, samples = HEADS[name], samples_of(HEADS[name])
     new, accepted = improved(learner(delta=0.5, damping=0.01, tries=20), head, samples)
     assert accepted
