@@ -139,6 +139,16 @@ def test_the_lines_are_means_over_seeds_on_log_axes(three):
     np.testing.assert_allclose(mean, [-3605 / 3, -1020 / 3])
 
 
+@pytest.mark.parametrize(("first", "returns"), [(0, [-1200.0]), (50, [np.nan, np.nan])], ids=["no step", "no number"])
+def test_runs_without_a_point_are_told_of_without_a_line(first, returns, three, tmp_path):
+    """Alone, and beside others."""
+    empty = kept(tmp_path / "e", "trpo", "pendulum", {6: returns}, first=first, length=50, pace=0.2)
+    for beside in ([], three[:2]):
+        write_lecture([*beside, empty], tmp_path / "out")
+        *_, row = table(tmp_path / "out" / "ladder.csv")
+        assert (row["method"], float(row["mean"])) == ("trpo", np.nan_to_num(returns[-1], nan=-np.inf))
+
+
 def test_methods_have_names_of_their_own(tmp_path):
     run = {"first": 50, "length": 50, "pace": 0.1}
     folders = [

@@ -87,13 +87,19 @@ def _lines(ax: Axes, curves: Sequence[Curve], axis: Axis, style: Style) -> None:
     at, returns = (np.stack([getattr(curve, name)[begun] for curve in curves]) for name in (axis, "returns"))
     for places, values in zip(at, returns, strict=True):
         ax.plot(places, finite(values), color=style["color"], linewidth=0.6, alpha=0.3, zorder=2)
-    ax.plot(at.mean(0), finite(returns.mean(0)), **style, **LINE, markevery=APART, zorder=3)
+    middle = finite(returns.mean(0))
+    if np.isfinite(middle).any():
+        ax.plot(at.mean(0), middle, **style, **LINE, markevery=APART, zorder=3)
 
 
 def _log(ax: Axes, name: str) -> None:
-    """A log axis, with names at its decades, and at three times these where they are few."""
+    """A log axis, with names at its decades, and at three times these where they are few; any, where it has no data."""
+    low, high = ax.dataLim.minposx, ax.dataLim.x1
+    if not 0 < low <= high:
+        low, high = 1.0, 100.0
+    room = max(1.1, (high / low) ** 0.04)
     ax.set_xscale("log")
-    low, high = ax.get_xlim()
+    ax.set_xlim(low / room, high * room)
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > DECADES * low else (1.0, 3.0), numticks=12))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: grouped(round(value)) if value >= 1 else number(value)))
     ax.xaxis.set_minor_formatter(NullFormatter())
