@@ -133,8 +133,9 @@ class FiniteMDP(eqx.Module):
         self, key: PRNGKeyArray, state: Int[Array, ""], choice: Int[Array, ""]
     ) -> tuple[Int[Array, ""], Bool[Array, ""]]:
         """Where a step leads, and whether it ends the trial; where it does, the state stays. Looks at all outcomes."""
-        mine = self.pair == state * self.choices + choice
-        weights = jnp.append(jnp.where(mine, self.probability, 0.0), self.termination[state, choice])
-        outcome = jax.random.categorical(key, jnp.log(weights))
+        going = jnp.cumsum(jnp.where(self.pair == state * self.choices + choice, self.probability, 0.0))
+        total = jnp.max(going, initial=0.0)
+        drawn = jax.random.uniform(key) * jnp.where(total > 1 - TOLERANCE, total, 1.0)  # rounding ends no trial
+        outcome = jnp.sum(going <= drawn)
         ended = outcome == self.pair.size
         return jnp.where(ended, state, jnp.append(self.following, 0)[outcome]), ended

@@ -1,0 +1,75 @@
+"""Count where each cell of a grid leads, solve the counts by dynamic programming, act greedily."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from handful.agents.base import AbstractAgent
+from handful.agents.explorer import explorer
+from handful.data.dataset import Dataset
+from handful.fields import Real, real
+from handful.models.base import FitReport
+from handful.policies.base import AbstractPolicy
+from handful.policies.choices import Choices, EpsilonGreedy
+from handful.task import Task
+from handful.values.cell_dynamics import CellDynamics
+from handful.values.discretise import counted
+from handful.values.dynamic_programming import value_iteration
+from handful.values.grid import Grid
+from handful.values.linear_features import Cells
+from handful.values.temporal_difference import Linear
+
+
+class DPState(eqx.Module):
+    """What the last fit came to."""
+
+    q: Float[Array, "s c"]
+    model: CellDynamics
+
+
+class DPAgent(AbstractAgent):
+    """A count model of the grid's cells, value iteration in it, and the greedy policy: trial after trial.
+
+    A choice that was never made in a cell counts as worth `unvisited`. With more than can be had, which is the default
+    where rewards are costs, the policy goes to see for itself; with less it keeps to what it knows.
+
+    >>> from handful import Pendulum, learn
+    >>> from handful.values.grids import grid_of
+    >>> agent = DPAgent(grid_of("pendulum"), per_entry=3)
+    >>> len(learn(Pendulum(), agent, trials=1).returns)
+    2
+
+    Source: [Sutton18] sections 4.4 and 8.1; the optimism [Brafman02]. Deviates: one visit makes a pair known; the
+    policy is solved for once a trial.
+    """
+
+    grid: Grid
+    per_entry: int | None = eqx.field(static=True, default=None)  # values to choose from in each continuous entry
+    discount: Real = real(0.95)
+    unvisited: Real = real(0.0)
+    tolerance: Real = real(0.01)  # of a worth
+    first_colour: float | None = None
+
+    def init(self, key: PRNGKeyArray, task: Task) -> DPState:
+        """Raises `InputError` where continuous actions come without `per_entry`, or the grid is not the task's."""
+        self.grid.check(task)
+        choices, nothing = Choices.of(task, self.per_entry), Dataset.empty(task, 1)
+        model = CellDynamics.of(task, nothing.transitions, nothing.mask(), self.grid, choices)
+        return DPState(jnp.full((self.grid.count, choices.count), self.unvisited), model)
+
+    def explorer(self, key: PRNGKeyArray, task: Task) -> AbstractPolicy:
+        return explorer(key, task, self.first_colour)
+
+    def fit(self, key: PRNGKeyArray, task: Task, state: DPState, data: Dataset) -> tuple[DPState, FitReport]:
+        rows, mask, choices = data.transitions, data.mask(), state.model.choices
+        mdp = counted(rows, mask, self.grid, choices, discount=self.discount, unvisited=self.unvisited)
+        solved = value_iteration(mdp, self.tolerance)
+        model = CellDynamics.of(task, rows, mask, self.grid, choices)
+        none = jnp.full(1, jnp.nan)
+        return DPState(solved.q, model), FitReport(solved.bound[None], none, solved.sweeps, jnp.zeros(1, bool))
+
+    def model(self, state: DPState) -> CellDynamics:
+        return state.model
+
+    def policy(self, task: Task, state: DPState) -> EpsilonGreedy:
+        return EpsilonGreedy(Linear(state.q, Cells(self.grid)), state.model.choices)
