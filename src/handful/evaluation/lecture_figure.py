@@ -64,7 +64,7 @@ def chart(task: str, methods: Sequence[Method], threshold: float | None, drawn: 
     figure.text(0.14 / WIDTH, 1 - 0.14 / total, title, color=INK, size=12.5, weight="bold", va="top")
     each = (WIDTH - LEFT - BETWEEN - RIGHT) / 2
     aim = [] if threshold is None else [np.array([threshold])]
-    values = [finite(curve.returns) for method in methods for curve in method.group.curves]
+    values = [finite(curve.returns[curve.env_steps > 0]) for method in methods for curve in method.group.curves]
     for place, axis in enumerate(NAMES):
         left = LEFT + place * (each + BETWEEN)
         ax = figure.add_axes((left / WIDTH, BOTTOM / total, each / WIDTH, height / total))
