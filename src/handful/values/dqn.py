@@ -74,7 +74,7 @@ class DQN(AbstractPolicyLearner):
     ((9,), 1.0)
 
     Source: [Mnih15]; double [vanHasselt16]. Deviates: Adam; the Polyak share; the norm of a gradient is cut, and its
-    entries are not; the Huber loss bends at `bend`, not at 1; many gradient steps at once between blocks of interaction;
+    entries are not; the Huber loss bends at `bend`, not at 1; many gradient steps at once between blocks of steps;
     epsilon stands still within a block.
     """
 
