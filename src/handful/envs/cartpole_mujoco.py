@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from handful.envs.cartpole import CartPoleSwingUp
 from handful.envs.gymnasium_adapter import GymnasiumEnv
-from handful.envs.mujoco_system import MujocoSystem
+from handful.envs.mujoco_system import AbstractMujocoSystem
 from handful.task import never
 
 MARKS = "".join(f'<geom type="box" pos="{x / 2} 0 0" size="0.01 0.02 0.05"/>' for x in range(-6, 7))
@@ -41,12 +41,12 @@ XML = f"""
 """
 
 
-class CartPoleMujoco(MujocoSystem):
+class CartPoleMujoco(AbstractMujocoSystem):
     """Positions, then velocities."""
 
     def __init__(self) -> None:
         model = mujoco.MjModel.from_xml_string(XML)
-        super().__init__(model, reward=CartPoleSwingUp().task.reward, substeps=2, steps=200, camera="view")
+        self.set_up(model, reward=CartPoleSwingUp().task.reward, substeps=2, steps=200, camera="view")
 
     def start(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
         return rng.normal(0.0, 0.1, 2), rng.normal(0.0, 0.1, 2)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from handful.envs.gymnasium_adapter import GymnasiumEnv
-from handful.envs.mujoco_system import MujocoSystem, installed
+from handful.envs.mujoco_system import AbstractMujocoSystem, installed
 from handful.fields import Real, real
 from handful.task import never
 
@@ -28,11 +28,11 @@ class RunReward(eqx.Module):
         return next_obs[0] - self.effort * action @ action
 
 
-class HalfCheetah(MujocoSystem):
+class HalfCheetah(AbstractMujocoSystem):
     """Forward velocity over the last step, then all positions but the place along the track, then all velocities."""
 
     def __init__(self) -> None:
-        super().__init__(cheetah(), reward=RunReward(), substeps=5, steps=1000, camera="track")
+        self.set_up(cheetah(), reward=RunReward(), substeps=5, steps=1000, camera="track")
 
     def start(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "9"], Float[np.ndarray, "9"]]:
         return rng.normal(0.0, 0.001, 9), rng.normal(0.0, 0.001, 9)

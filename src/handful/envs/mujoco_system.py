@@ -4,6 +4,7 @@
 # MuJoCo says nothing of its types.
 
 import importlib.util
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ WIDTH, HEIGHT = 480, 320  # [pixels] of a picture
 AIM, MOVED, STEEL = (0.25, 0.56, 0.4, 1.0), (0.9, 0.49, 0.2, 1.0), (0.55, 0.61, 0.66, 1.0)  # colours
 
 
-class MujocoSystem(gymnasium.Env):
+class AbstractMujocoSystem(gymnasium.Env, ABC):
     """`substeps` physics steps a control step, under torques that are held; paid by the reward that planners see.
 
     A family member says where trials start, what is observed, and how a state is read off an observation and becomes
@@ -31,7 +32,8 @@ class MujocoSystem(gymnasium.Env):
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 -- Gymnasium declares it so
     render_mode = "rgb_array"
 
-    def __init__(self, model: mujoco.MjModel, *, reward: Reward, substeps: int, steps: int, camera: str) -> None:
+    def set_up(self, model: mujoco.MjModel, *, reward: Reward, substeps: int, steps: int, camera: str) -> None:
+        """What the constructor of a family member calls."""
         self.model, self.data, self._before = model, mujoco.MjData(model), mujoco.MjData(model)
         self.substeps, self.max_episode_steps, self.camera = substeps, steps, camera
         low, high = model.actuator_ctrlrange.T
@@ -47,21 +49,21 @@ class MujocoSystem(gymnasium.Env):
         """The length of a control step [s]."""
         return self.model.opt.timestep * self.substeps
 
+    @abstractmethod
     def start(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "q"], Float[np.ndarray, "v"]]:
         """Positions and velocities at the start of a trial."""
-        raise NotImplementedError
 
+    @abstractmethod
     def seen(self, data: mujoco.MjData, before: mujoco.MjData) -> Float[np.ndarray, "o"]:
         """The observation; `before` is as the last control step found it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def state_of(self, obs: Float[Array, "o"]) -> tuple[Float[Array, "q"], Float[Array, "v"]]:
         """Positions and velocities at an observation; zero where it does not tell."""
-        raise NotImplementedError
 
+    @abstractmethod
     def observed(self, obs: Float[Array, "o"], q: Float[Array, "q"], v: Float[Array, "v"]) -> Float[Array, "o"]:
         """The observation of positions and velocities a control step after `obs`."""
-        raise NotImplementedError
 
     def true_step(self) -> MujocoStep:
         """A control step from observation to observation, for a planner that is to know the truth."""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from handful.envs.gymnasium_adapter import GymnasiumEnv
-from handful.envs.mujoco_system import AIM, MOVED, STEEL, MujocoSystem, installed, photographed
+from handful.envs.mujoco_system import AIM, MOVED, STEEL, AbstractMujocoSystem, installed, photographed
 from handful.envs.reacher_7dof import LINKS, reached
 from handful.fields import Real, real
 from handful.task import never
@@ -38,11 +38,11 @@ class PushReward(eqx.Module):
         return -self.to_goal * missing - self.to_tip * apart - self.effort * action @ action
 
 
-class Pusher(MujocoSystem):
+class Pusher(AbstractMujocoSystem):
     """Joint angles, joint velocities, place of the tip, place of the object."""
 
     def __init__(self) -> None:
-        super().__init__(table(), reward=PushReward(), substeps=4, steps=150, camera="view")
+        self.set_up(table(), reward=PushReward(), substeps=4, steps=150, camera="view")
 
     def start(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "11"], Float[np.ndarray, "11"]]:
         pushed = np.array(OBJECT) + rng.normal(0.0, 0.025, 2)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from handful.envs.gymnasium_adapter import GymnasiumEnv
-from handful.envs.mujoco_system import AIM, STEEL, MujocoSystem, installed, photographed
+from handful.envs.mujoco_system import AIM, STEEL, AbstractMujocoSystem, installed, photographed
 from handful.fields import Real, real
 from handful.task import never
 
@@ -61,12 +61,12 @@ def reached(base: Link, angles: Float[Array, "7"], links: Sequence[Link]) -> Flo
     return place
 
 
-class Reacher(MujocoSystem):
+class Reacher(AbstractMujocoSystem):
     """Joint angles, target, joint velocities. The target stays where it was drawn."""
 
     def __init__(self) -> None:
         self.target = np.zeros(3)
-        super().__init__(arm(), reward=ReachReward(), substeps=2, steps=150, camera="view")
+        self.set_up(arm(), reward=ReachReward(), substeps=2, steps=150, camera="view")
 
     def start(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "7"], Float[np.ndarray, "7"]]:
         self.target = np.array([0.0, 0.25, 0.0]) + rng.normal(0.0, 0.1, 3)
