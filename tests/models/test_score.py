@@ -94,3 +94,13 @@ def test_endlessly_many_worlds_are_one_gaussian():
         (np.asarray(x)[VALID] / scale) for x in (rows.next_obs - told.mean, jnp.sqrt(told.aleatoric + told.epistemic))
     )
     assert found.nll == pytest.approx(-scipy.stats.norm.logpdf(error, scale=std).mean(), rel=1e-4)
+
+
+def test_what_all_but_stays_is_no_measure_of_errors():
+    """A constant 0.4 that rounding moves, and a model that is off by a thousandth: one std, not thousands."""
+    nudge = jnp.asarray(np.random.default_rng(3).normal(size=8) * 2e-6, jnp.float32)
+    rows = rows_of(lambda obs, action: obs)
+    obs = rows.obs.at[:, 1].set(0.4)
+    rows = eqx.tree_at(lambda r: (r.obs, r.next_obs), rows, (obs, obs.at[:, 1].add(nudge).at[:, 0].add(obs[:, 2])))
+    off = KnownDynamics(lambda obs, action: obs.at[0].add(obs[2]).at[1].add(4e-4))
+    assert one_step(KEY, off, rows, jnp.asarray(VALID)).rmse == pytest.approx(np.sqrt(1 / 3), rel=0.02)

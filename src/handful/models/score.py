@@ -12,11 +12,16 @@ from handful.data.scaling import Standardiser
 from handful.models.base import AbstractDynamics
 from handful.types import Prediction, Transition
 
+LEAST_CHANGE = 1e-3  # of an entry's greatest size: what changes less in a step counts as changing that much
 FLOOR = 1e-6  # least std of a density, in stds of what was to be foretold: a world without noise has a density too
 
 
 class OneStep(eqx.Module):
-    """Scores on the standardised change of the observation: 1 is one std of what happened, in each entry."""
+    """Scores on the standardised change of the observation: 1 is one std of what happened, in each entry.
+
+    An entry that all but stays, such as an object that the hand barely touched, is no measure of errors: its std counts
+    as `LEAST_CHANGE` of its size at the least.
+    """
 
     nll: Float[Array, ""]  # negative log-likelihood of the mixture over worlds [nats], mean over entries and rows
     rmse: Float[Array, ""]  # of the mixture's mean, mean square over entries and rows
@@ -36,6 +41,7 @@ def one_step(
     """
     size = jnp.where(valid[:, None], jnp.abs(rows.obs), 0.0).max(0)
     scale = Standardiser.fit(shorter_way(rows.next_obs - rows.obs, angles), valid, size).std
+    scale = jnp.maximum(scale, LEAST_CHANGE * size)
     each = in_worlds(key, model, rows.obs, rows.action)
     error = shorter_way(rows.next_obs - each.mean, angles) / scale
     nll = nll_mixture(jnp.zeros_like(error[0]), error, jnp.sqrt(each.aleatoric) / scale)
