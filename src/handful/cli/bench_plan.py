@@ -3,7 +3,7 @@
 import dataclasses
 import statistics
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Options:
     """hidden layers of a net"""
     width: int = 200
     """units of a hidden layer"""
+    precision: Literal["float32", "bf16"] = "float32"
+    """type of the nets' products; they add up in float32 either way"""
     repeats: int = 20
     """times that it is measured; the median counts"""
     json: Path | None = None
@@ -73,6 +75,7 @@ def _controller(options: Options) -> tuple[Any, int, int]:
     from handful.devices import all_devices
     from handful.envs.cartpole import CartPoleSwingUp
     from handful.models.ensemble_learner import EnsembleLearner
+    from handful.models.networks import coarse
     from handful.planning.cem import CEM
     from handful.planning.mpc import MPC
     from handful.planning.problem import Problem
@@ -90,7 +93,10 @@ def _controller(options: Options) -> tuple[Any, int, int]:
         elites=max(1, options.candidates // 10),
         iterations=options.iterations,
     )
-    policy = MPC(planner, Problem(env.task, learner.model(state), TSInf(options.particles), mesh=all_devices()))
+    model = learner.model(state)
+    if options.precision == "bf16":
+        model = eqx.tree_at(lambda ensemble: ensemble.members.net, model, coarse(model.members.net))
+    policy = MPC(planner, Problem(env.task, model, TSInf(options.particles), mesh=all_devices()))
     _, obs = eqx.filter_jit(env.reset)(jax.random.key(1))
     act = eqx.filter_jit(lambda policy, key, obs, carry: policy(key, obs, carry))
     carry, key = eqx.filter_jit(lambda policy: policy.init())(policy), jax.random.key(2)
