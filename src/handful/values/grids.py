@@ -1,34 +1,76 @@
-"""Grids that suit the built-in tasks, cut as coarsely as each can be solved on."""
+"""Ranges and cells that suit the built-in tasks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from handful.errors import InputError
 from handful.values.grid import Axis, Grid, turn
+from handful.values.linear_features import Tiles
 
-# Ranges are the environment's own where it has them; speeds beyond are those that a good trial hardly ever leaves.
-GRIDS = {
-    "pendulum": lambda: Grid((turn(0, 31), Axis(1, 31, -8.0, 8.0)), 2),
-    "pendulum-v1": lambda: Grid((turn((0, 1), 31), Axis(2, 31, -8.0, 8.0)), 3),
-    "cartpole-swingup": lambda: Grid(_swing_up(), 4),
-    "cartpole-swingup-mujoco": lambda: Grid(_swing_up(), 4),
-    "cartpole-v1": lambda: Grid(
-        (Axis(0, 6, -2.4, 2.4), Axis(1, 6, -3.0, 3.0), Axis(2, 12, -0.21, 0.21), Axis(3, 12, -3.0, 3.0)), 4
+
+@dataclass(frozen=True)
+class Cut:
+    """How a task's observations are cut: the axes, made from how many cells each is to have."""
+
+    axes: Callable[..., tuple[Axis, ...]]
+    table: tuple[int, ...]  # cells an axis where a table has to tell states apart by them
+    tiles: tuple[int, ...]  # where several shifted tilings do
+    obs_size: int
+
+
+def _swing_up(x: int, theta: int, xdot: int, thetadot: int) -> tuple[Axis, ...]:
+    return Axis(0, x, -2.5, 2.5), turn(1, theta), Axis(2, xdot, -6.0, 6.0), Axis(3, thetadot, -12.0, 12.0)
+
+
+# Ranges are the environment's own where it has them; other speeds are those that a good trial hardly ever leaves.
+CUTS = {
+    "pendulum": Cut(lambda n, m: (turn(0, n), Axis(1, m, -8.0, 8.0)), (31, 31), (12, 12), 2),
+    "pendulum-v1": Cut(lambda n, m: (turn((0, 1), n), Axis(2, m, -8.0, 8.0)), (31, 31), (12, 12), 3),
+    "cartpole-swingup": Cut(_swing_up, (7, 21, 9, 15), (5, 12, 6, 10), 4),
+    "cartpole-swingup-mujoco": Cut(_swing_up, (7, 21, 9, 15), (5, 12, 6, 10), 4),
+    "cartpole-v1": Cut(
+        lambda n, m, k, j: (
+            Axis(0, n, -2.4, 2.4),
+            Axis(1, m, -3.0, 3.0),
+            Axis(2, k, -0.21, 0.21),
+            Axis(3, j, -3.0, 3.0),
+        ),
+        (6, 6, 12, 12),
+        (4, 6, 8, 8),
+        4,
     ),
-    "acrobot-v1": lambda: Grid(
-        (turn((0, 1), 10), turn((2, 3), 10), Axis(4, 10, -6.0, 6.0), Axis(5, 10, -10.0, 10.0)), 6
+    "acrobot-v1": Cut(
+        lambda n, m, k, j: (turn((0, 1), n), turn((2, 3), m), Axis(4, k, -6.0, 6.0), Axis(5, j, -10.0, 10.0)),
+        (12, 12, 10, 10),
+        (6, 6, 6, 6),
+        6,
     ),
-    "mountain-car": lambda: Grid((Axis(0, 31, -1.2, 0.6), Axis(1, 31, -0.07, 0.07)), 2),
-    "point-mass": lambda: Grid(tuple(Axis(entry, 9, -3.0, 3.0) for entry in range(4)), 4),
+    "mountain-car": Cut(lambda n, m: (Axis(0, n, -1.2, 0.6), Axis(1, m, -0.07, 0.07)), (31, 31), (8, 8), 2),
+    "point-mass": Cut(
+        lambda *cells: tuple(Axis(entry, number, -3.0, 3.0) for entry, number in enumerate(cells)),
+        (9, 9, 9, 9),
+        (5, 5, 5, 5),
+        4,
+    ),
 }
 
 
-def _swing_up() -> tuple[Axis, ...]:
-    return Axis(0, 9, -2.5, 2.5), turn(1, 21), Axis(2, 9, -6.0, 6.0), Axis(3, 15, -12.0, 12.0)
-
-
 def grid_of(task: str) -> Grid:
-    """The grid of a built-in task. Raises `InputError` where there is none."""
-    if task not in GRIDS:
+    """The grid of a built-in task, for a table. Raises `InputError` where there is none."""
+    cut = _cut(task)
+    return Grid(cut.axes(*cut.table), cut.obs_size)
+
+
+def tiles_of(task: str) -> Tiles:
+    """Eight tilings of a built-in task's observations. Raises `InputError` where there are none."""
+    cut = _cut(task)
+    return Tiles(Grid(cut.axes(*cut.tiles), cut.obs_size))
+
+
+def _cut(task: str) -> Cut:
+    if task not in CUTS:
         raise InputError(
-            f"there is a grid for {', '.join(sorted(GRIDS))}, got {task}; give one with the ranges of its entries, or "
+            f"there is a grid for {', '.join(sorted(CUTS))}, got {task}; give one with the ranges of its entries, or "
             "make one that covers recorded data with Grid.covering"
         )
-    return GRIDS[task]()
+    return CUTS[task]
