@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
-from handful.evaluation import canvas
+from handful.evaluation import by_round, canvas
 from handful.evaluation.canvas import AIM, DASHED, EXPECTED, HAPPENED, INK, PAPER, STEEL
 from handful.evaluation.forecasts import coverage, realised_in
 from handful.evaluation.metrics import WIDE
@@ -19,8 +19,10 @@ BASELINES = {"zero action": (STEEL, (0, (1, 1.2))), "random": ("#8c6bb1", (0, (4
 
 def learning_curve(record: Record) -> Figure:
     """The return of each trial, beside what was planned and what needs no learning."""
-    figure, (ax,) = canvas.sheet("Return of each trial", [""], "trial (0 acts at random)", height=2.42, legend_rows=2)
+    axis = by_round.STEPS if record.by_rounds else "trial (0 acts at random)"
+    figure, (ax,) = canvas.sheet(f"Return of each {record.words.unit}", [""], axis, height=2.42, legend_rows=2)
     trials, returns = _column(record, "return_")
+    at = [row.env_steps for row in record.rows] if record.by_rounds else trials
     for name, values in record.baselines.items():
         colour, dashes = BASELINES.get(name, (STEEL, "--"))
         ax.axhspan(np.nanmin(values), np.nanmax(values), color=colour, alpha=0.16, linewidth=0)
@@ -29,9 +31,12 @@ def learning_curve(record: Record) -> Figure:
         ax.axhline(record.solved_return, color=AIM, linewidth=1.4, linestyle=DASHED, label="counts as solved")
     _, planned = _column(record, "planned_return")
     if np.isfinite(planned).any():
-        ax.plot(trials, planned, "o--", color=EXPECTED, markersize=5, markerfacecolor=PAPER, label="planned")
-    ax.plot(trials, returns, "o-", color=HAPPENED, markersize=5.5, linewidth=2, label="achieved")
-    canvas.whole_trials(ax, trials)
+        ax.plot(at, planned, "o--", color=EXPECTED, markersize=5, markerfacecolor=PAPER, label="planned")
+    ax.plot(at, returns, "o-", color=HAPPENED, markersize=5.5, linewidth=2, label="achieved")
+    if record.by_rounds:
+        by_round.count_steps(ax, record)
+    else:
+        canvas.whole_trials(ax, trials)
     canvas.legend(figure, ax)
     return figure
 
@@ -117,11 +122,12 @@ def planning_time(record: Record) -> Figure:
 
 def wall_time(record: Record) -> Figure:
     """Where the seconds of each trial went."""
-    figure, (ax,) = canvas.sheet("Seconds a trial", [""], "trial", height=2.1)
+    unit, fitting = record.words.unit, "learning" if record.by_rounds else "fitting the model"
+    figure, (ax,) = canvas.sheet(f"Seconds a {unit}", [""], unit, height=2.1)
     trials, fit = _column(record, "fit_s")
     _, wall = _column(record, "wall_s")
     rest = np.maximum(np.diff(wall, prepend=0.0) - fit, 0.0)
-    ax.bar(trials, fit, 0.62, color=STEEL, label="fitting the model")
+    ax.bar(trials, fit, 0.62, color=STEEL, label=fitting)
     ax.bar(trials, rest, 0.62, bottom=fit, color=HAPPENED, label="acting and all else")
     canvas.whole_trials(ax, trials)
     canvas.legend(figure, ax)

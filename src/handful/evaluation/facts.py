@@ -21,7 +21,9 @@ def title(record: Record) -> str:
 def subtitle(record: Record) -> str:
     """Who learned, from what, where."""
     controlled = record.last.trial
-    count = f"{controlled} trial{'s' if controlled != 1 else ''} after a random one" if controlled else "a random trial"
+    unit, first = record.words.unit, record.words.first
+    alone = first if record.by_rounds else "a random trial"
+    count = f"{controlled} {unit}{'s' if controlled != 1 else ''} after {first}" if controlled else alone
     who = f"agent {record.config.get('agent', 'unknown')}, seed {record.config.get('seed', 'unknown')}"
     where = record.summary.get("device")
     return f"{who}, {count}" + (f", on {where}" if where else "")
@@ -32,10 +34,10 @@ def verdict(record: Record) -> str:
     bar, solved = record.solved_return, record.solved_at
     if solved is not None:
         return (
-            f"Solved at trial {solved.trial}, after {_interaction(record, solved)}: return "
+            f"Solved at {record.words.unit} {solved.trial}, after {_interaction(record, solved)}: return "
             f"{number(solved.return_)}, and {number(bar)} is enough."
         )
-    reached = f"the best return is {number(record.best.return_)}, at trial {record.best.trial}"
+    reached = f"the best return is {number(record.best.return_)}, at {record.words.unit} {record.best.trial}"
     if bar is None:
         return f"In {_interaction(record, record.last)}, {reached}. What return counts as solved is not laid down."
     return f"Not solved in {_interaction(record, record.last)}: {reached}, and {number(bar)} would be enough."
@@ -44,11 +46,11 @@ def verdict(record: Record) -> str:
 def headline(record: Record) -> list[tuple[str, str, str]]:
     """Label, value and remark of the numbers at the top."""
     solved = record.solved_at
-    none_known = record.solved_return is None
+    none_known, unit = record.solved_return is None, record.words.unit
     return [
-        ("best return", number(record.best.return_), f"trial {record.best.trial}"),
-        ("last return", number(record.last.return_), f"trial {record.last.trial}"),
-        ("solved", "not laid down" if none_known else f"trial {solved.trial}" if solved else "not yet",
+        ("best return", number(record.best.return_), f"{unit} {record.best.trial}"),
+        ("last return", number(record.last.return_), f"{unit} {record.last.trial}"),
+        ("solved", "not laid down" if none_known else f"{unit} {solved.trial}" if solved else "not yet",
          "" if none_known else f"from a return of {number(record.solved_return)}"),
         ("interaction", f"{grouped(record.last.env_steps)} steps", _seconds(record, record.last)),
         ("wall time", f"{number(record.last.wall_s)} s", _compiled(record)),
@@ -62,8 +64,10 @@ def machine(record: Record) -> dict[str, str]:
 
 
 def table(record: Record) -> tuple[list[str], list[list[str]]]:
-    """All rows of the metrics, to four figures."""
-    return COLUMNS, [[_cell(value) for value in dataclasses.astuple(row)] for row in record.rows]
+    """All rows of the metrics, to four figures; of rounds without the columns of plans and models."""
+    cells = [[_cell(value) for value in dataclasses.astuple(row)] for row in record.rows]
+    kept = [place for place in range(len(COLUMNS)) if not record.by_rounds or any(row[place] for row in cells)]
+    return [COLUMNS[place] for place in kept], [[row[place] for place in kept] for row in cells]
 
 
 def command(config: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from handful.envs.registry import TASKS
 from handful.errors import InputError
 from handful.task import Task
 from handful.training.film import film_path
+from handful.training.progress import ROUNDS, TRIALS, Words
 from handful.training.run import Row, RunFolder
 
 Arrays = dict[str, np.ndarray]
@@ -68,6 +69,20 @@ class Record:
     @property
     def last(self) -> Row:
         return self.rows[-1]
+
+    @property
+    def by_rounds(self) -> bool:
+        """Whether an agent without a model learned, so that what is numbered are rounds of steps and no trials."""
+        return self.config.get("steps") is not None
+
+    @property
+    def words(self) -> Words:
+        return ROUNDS if self.by_rounds else TRIALS
+
+    @property
+    def hosted(self) -> bool | None:
+        """Whether the environment is on the host; None where it cannot be loaded here."""
+        return None if self.task is None else self.env is None
 
     @property
     def planned(self) -> dict[int, Arrays]:

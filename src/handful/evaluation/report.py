@@ -5,7 +5,7 @@ from collections.abc import Callable
 from matplotlib.figure import Figure
 
 from handful.errors import InputError
-from handful.evaluation import by_trial, facts, page, within_trial
+from handful.evaluation import by_round, by_trial, captions, facts, page, within_trial
 from handful.evaluation.animation import animate
 from handful.evaluation.page import Picture, Section
 from handful.evaluation.record import Record, read
@@ -25,8 +25,8 @@ def write_report(folder: RunFolder) -> None:
     """
     record = read(folder)
     sections = [
-        _learned(record), _plans(record), _trials(record), _forecasts(record), _model(record), _times(record),
-        _metrics(record), _again(record),
+        _learned(record), _told(record), _plans(record), _trials(record), _forecasts(record), _model(record),
+        _times(record), _metrics(record), _again(record),
     ]  # fmt: skip
     for section in sections:
         for picture in section.pictures:
@@ -46,31 +46,20 @@ def _learned(record: Record) -> Section:
     curve = Picture.drawn(
         "learning-curve",
         by_trial.learning_curve(record),
-        "Blue is the return that each trial achieved, more is better. Orange is what the controller expected while it "
-        "acted: far above blue, it believed a wrong model."
-        + (
-            " The flat lines are the same task without learning, with the spread over "
-            f"{max(map(len, record.baselines.values()))} episodes."
-            if record.baselines
-            else ""
-        ),
+        captions.curve(record),
     )
     try:
         moving = _film(record) if record.films else _animation(record)
         return Section("What it learned", pictures=[moving, curve])
     except InputError as error:
-        return Section("What it learned", f"There is no animation of the best trial: {error}.", [curve])
+        return Section("What it learned", f"There is no animation of the best {record.words.unit}: {error}.", [curve])
 
 
 def _film(record: Record) -> Picture:
     """Of the best trial; of another where there is none of that."""
     best = record.best.trial
     shown = best if best in record.films else max(record.films)
-    what = (
-        f"The best trial, number {best}" if shown == best else f"Trial {shown}; of the best, {best}, there is no film"
-    )
-    caption = f"{what}, at the speed at which it happened, over and over."
-    return Picture(f"videos/trial-{shown:03d}.gif", record.films[shown], caption)
+    return Picture(f"videos/trial-{shown:03d}.gif", record.films[shown], captions.moving(record, shown, ""))
 
 
 def _animation(record: Record) -> Picture:
@@ -79,15 +68,24 @@ def _animation(record: Record) -> Picture:
     best = record.best_of(record.trials)
     data = animate(record.env, within_trial.visited(record.trials[best]))
     seconds = facts.number(len(record.trials[best]["reward"]) * record.labels.dt)
-    caption = f"The best trial, number {best}, at the speed at which it happened ({seconds} s), over and over."
-    return Picture("videos/best-trial.gif", data, caption)
+    return Picture("videos/best-trial.gif", data, captions.moving(record, best, f" ({seconds} s)"))
+
+
+def _told(record: Record) -> Section:
+    if not by_round.told(record):
+        return Section("How it learned")
+    picture = Picture.drawn("told", by_round.learning(record), by_round.caption(record))
+    text = "What the optimiser told of itself: each point is the mean over the updates of a round."
+    return Section("How it learned", text, [picture])
 
 
 def _plans(record: Record) -> Section:
     if not record.planned:
-        return Section("What it planned", "No trial was controlled by a planner yet, so there is no plan to judge.")
+        yet = record.last.trial == 0 and not record.by_rounds
+        text = "No trial was controlled by a planner yet, so there is no plan to judge." if yet else ""
+        return Section("What it planned", text)
     horizon = next(iter(record.planned.values()))["plan"].shape[1]
-    captions = {
+    below = {
         "planned-first": "The first controlled trial. Orange: the return that the controller expected of its next "
         f"{horizon} steps, and how far its particles spread around that. Blue: what those {horizon} steps paid.",
         "planned-best": "The best trial: the closer orange is to blue, the better the controller knew what it did.",
@@ -104,7 +102,7 @@ def _plans(record: Record) -> Section:
         "What it planned, and what came of it",
         f"At each step the controller plans {horizon} steps ahead, takes the first, and plans again, so what comes can "
         "also be better than planned. Near the end of a trial no full window is left, and blue ends.",
-        [*_each(record, trials, within_trial.planned, captions), scatter],
+        [*_each(record, trials, within_trial.planned, below), scatter],
     )
 
 
@@ -112,26 +110,21 @@ def _trials(record: Record) -> Section:
     if not record.trials:
         return Section("What happened", "The records of the trials cannot be read.")
     trials = [record.best_of(record.trials), max(record.trials)]
-    which = "The best trial" if trials[0] != trials[1] else "The best trial is also the last"
-    captions = {
+    unit, (title, text) = record.words.unit, captions.traces(record)
+    which = f"The best {unit}" if trials[0] != trials[1] else f"The best {unit} is also the last"
+    below = {
         "traces-best": f"{which}." + (" Green lines are the limits of the action." if record.task else ""),
-        "traces-last": "The last trial, in the same way.",
+        "traces-last": f"The last {unit}, in the same way.",
     }
     actions = record.trials[trials[0]]["action"].shape[1]
     cut = f" Of {actions} actions the first {ACTIONS_SHOWN} are shown." if actions > ACTIONS_SHOWN else ""
-    return Section(
-        "What happened in the best trial and in the last",
-        "Observations, actions and reward at every control step; pictures side by side have the same scales."
-        + _cut(record)
-        + cut,
-        _each(record, trials, within_trial.traces, captions),
-    )
+    return Section(title, text + _cut(record) + cut, _each(record, trials, within_trial.traces, below))
 
 
 def _forecasts(record: Record) -> Section:
     if not record.forecast:
-        return Section("What the model foresaw", "No trial holds forecasts of a model yet.")
-    captions = {
+        return Section("What the model foresaw", "" if record.by_rounds else "No trial holds forecasts of a model yet.")
+    below = {
         "forecast-first": "The first controlled trial: what the model knew after random data alone.",
         "forecast-last": "The last trial: what it knew in the end.",
     }
@@ -140,7 +133,7 @@ def _forecasts(record: Record) -> Section:
         "From the state at each dotted line the model, with what it had learned before the trial, foretells what the "
         "trial's own actions will do. Blue should stay inside the bands, and the bands should be narrow. Scales are "
         "those of what happened; bands that leave the picture are cut off." + _cut(record),
-        _each(record, [min(record.forecast), max(record.forecast)], within_trial.fan, captions),
+        _each(record, [min(record.forecast), max(record.forecast)], within_trial.fan, below),
     )
 
 
@@ -162,9 +155,7 @@ def _model(record: Record) -> Section:
 
 
 def _times(record: Record) -> Section:
-    wall = Picture.drawn(
-        "wall-time", by_trial.wall_time(record), "Where the seconds went. The first trials also hold the compiling."
-    )
+    wall = Picture.drawn("wall-time", by_trial.wall_time(record), captions.wall_time(record))
     if all(row.plan_ms_p50 is None for row in record.rows):
         return Section("How long it took", pictures=[wall])
     text = "How long a control step took to plan and do, on this machine."
@@ -176,12 +167,7 @@ def _times(record: Record) -> Section:
 
 
 def _metrics(record: Record) -> Section:
-    text = (
-        "metrics.csv holds the same with all digits. planned_return is the mean planned reward a step, times the steps "
-        "of the trial; model_nll and model_rmse are of the model that drove the trial, before it saw it; plan_ms is "
-        "the time of a control step."
-    )
-    return Section("All numbers", text, below=page.table(*facts.table(record)))
+    return Section("All numbers", captions.table(record), below=page.table(*facts.table(record)))
 
 
 def _again(record: Record) -> Section:
@@ -195,10 +181,10 @@ def _again(record: Record) -> Section:
 
 
 def _each(
-    record: Record, trials: list[int], draw: Callable[[Record, int, list[int]], Figure], captions: dict[str, str]
+    record: Record, trials: list[int], draw: Callable[[Record, int, list[int]], Figure], below: dict[str, str]
 ) -> list[Picture]:
     """A picture of each trial, by name and caption in the same order; a trial that comes twice is drawn once."""
-    named = dict(zip(reversed(trials), reversed(captions.items()), strict=True))  # the first name of a trial wins
+    named = dict(zip(reversed(trials), reversed(below.items()), strict=True))  # the first name of a trial wins
     shown = list(dict.fromkeys(trials))
     return [Picture.drawn(named[trial][0], draw(record, trial, shown), named[trial][1]) for trial in shown]
 

@@ -17,9 +17,11 @@ def traces(record: Record, trial: int, beside: list[int]) -> Figure:
     """Observations, actions and reward of a trial, on the scales of all trials `beside` it."""
     names = record.labels.names[:OBS_SHOWN]
     arrays, others = record.trials[trial], [record.trials[each] for each in beside]
-    actions = min(arrays["action"].shape[1], ACTIONS_SHOWN)
+    actions, unit = min(arrays["action"].shape[1], ACTIONS_SHOWN), record.words.unit.capitalize()
     titles = [*names, *(f"action {index}" if actions > 1 else "action" for index in range(actions)), "reward"]
-    figure, axes = canvas.sheet(f"Trial {trial}: what happened", titles, record.labels.time, height=0.78, legend_rows=0)
+    figure, axes = canvas.sheet(
+        f"{unit} {trial}: what happened", titles, record.labels.time, height=0.78, legend_rows=0
+    )
     time = record.labels.dt * np.arange(len(arrays["reward"]) + 1)
     for index, ax in enumerate(axes[: len(names)]):
         ax.plot(time, visited(arrays)[:, index], color=HAPPENED, linewidth=1.5, label="what happened")

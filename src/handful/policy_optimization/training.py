@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from handful.envs.base import AbstractEnv
 from handful.envs.vector import Ended, Lane, enter, go
-from handful.policies.learner import AbstractActor, AbstractPolicyLearner, Logged
+from handful.policies.learner import AbstractActor, AbstractPolicyLearner
 from handful.types import Transition
 
 
@@ -31,7 +31,7 @@ class Told(eqx.Module):
     trials: Int[Array, "*u"]  # that ended in it
     return_sum: Float[Array, "*u"]  # of those
     finite: Bool[Array, "*u"]  # whether all that the environment gave was
-    logged: Logged
+    logged: dict[str, Float[Array, "*u"]]
 
 
 def begin(key: PRNGKeyArray, env: AbstractEnv, learner: AbstractPolicyLearner) -> Practice:

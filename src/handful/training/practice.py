@@ -270,4 +270,5 @@ def _init(key: PRNGKeyArray, learner: AbstractPolicyLearner, task: Any) -> Any:
 
 @eqx.filter_jit
 def _update(key: PRNGKeyArray, learner: AbstractPolicyLearner, state: Any, batch: Transition) -> tuple[Any, Logged]:
-    return learner.update(jax.random.fold_in(key, learner.length), state, batch)
+    # past the keys of all choices of the update
+    return learner.update(jax.random.fold_in(key, learner.envs * learner.length), state, batch)
