@@ -14,7 +14,7 @@ from handful.policies.stochastic import CategoricalHead, GaussianHead
 from handful.policy_optimization.base import Nets, Samples
 from handful.policy_optimization.returns import GAE
 from handful.policy_optimization.steps import Adam
-from handful.policy_optimization.trpo import TRPO, TrustRegion, fisher_product
+from handful.policy_optimization.trpo import TRPO, TrustRegion, conjugate_gradients, fisher_product
 from handful.types import Transition
 from probes import same
 
@@ -173,3 +173,19 @@ def test_conjugate_gradients_and_line_search_multiply_at_the_highest_precision()
     precisions = list(products_of(jax.make_jaxpr(one.update)(KEY, state, batch).jaxpr))
     assert len(precisions) > 8
     assert {str(each) for pair in precisions for each in pair or (pair,)} == {"HIGHEST"}
+
+
+def test_conjugate_gradients_of_many_systems_at_once_solve_each():
+    """Systems of unlike sizes of solution, one of which is solved after its first step."""
+    noise = np.random.default_rng(5).normal(size=(3, 7, 7))
+    matrices = noise @ noise.transpose(0, 2, 1) + np.eye(7)
+    matrices[1] = 2.5 * np.eye(7)
+    targets = np.random.default_rng(6).normal(size=(3, 7)) * np.array([[1e-3], [1.0], [40.0]])
+    solve = jax.jit(jax.vmap(lambda a, b: conjugate_gradients(lambda x: a @ x, b, 20)))
+    found = solve(jnp.asarray(matrices, jnp.float32), jnp.asarray(targets, jnp.float32))
+    np.testing.assert_allclose(found, np.linalg.solve(matrices, targets[..., None])[..., 0], rtol=2e-3, atol=1e-6)
+
+
+def test_conjugate_gradients_of_nothing_are_nothing():
+    found = jax.jit(lambda b: conjugate_gradients(lambda x: 3.0 * x, b, 5))(jnp.zeros(4))
+    np.testing.assert_array_equal(found, np.zeros(4))

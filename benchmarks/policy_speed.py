@@ -1,0 +1,123 @@
+"""PPO or TRPO on CartPole-v1: whole training in one compiled call, beside Stable-Baselines3 or sb3-contrib.
+
+    python benchmarks/policy_speed.py --algorithm ppo --peer "PYTHON sb3_train.py" --rounds 5 --out FILE
+
+`--peer` is a Python and a script that takes --algorithm, --env and --steps and prints one JSON object with
+`steps_per_second` and `return_mean`. Both have the same settings: the peer's. Without --peer only ours is timed.
+"""
+
+import argparse
+import json
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from handful.cli import runtime
+
+runtime.start()
+
+import equinox as eqx  # noqa: E402 -- devices are laid out first
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+
+from handful.envs.cartpole_v1 import CartPoleV1  # noqa: E402
+from handful.policies.learner import AbstractPolicyLearner  # noqa: E402
+from handful.policy_optimization.ppo import PPO  # noqa: E402
+from handful.policy_optimization.returns import GAE  # noqa: E402
+from handful.policy_optimization.steps import Adam  # noqa: E402
+from handful.policy_optimization.training import train  # noqa: E402
+from handful.policy_optimization.trpo import TRPO, TrustRegion  # noqa: E402
+from handful.training.system import returns_of  # noqa: E402
+
+EPISODES = 20  # fresh ones of the learned policy, without noise
+SEEDS = 16  # under one vmap
+LEARNERS: dict[str, AbstractPolicyLearner] = {
+    "ppo": PPO(
+        envs=8, length=32, epochs=20, minibatches=1, advantages=GAE(0.98, 0.8), adam=Adam(rate=3e-4)
+    ),
+    "trpo": TRPO(
+        envs=8, length=2048, region=TrustRegion(products=15), value_epochs=10, value_minibatches=128,
+        advantages=GAE(0.99, 0.95),
+    ),
+}  # fmt: skip
+
+
+def main() -> None:
+    """Run the rounds and write all that was read."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--algorithm", choices=LEARNERS, default="ppo")
+    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peer")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    single, many = compiled(options.algorithm, options.steps, 1), compiled(options.algorithm, options.steps, SEEDS)
+    rounds = []
+    for seed in range(options.rounds):
+        round_ = {"ours": timed(single, seed), f"ours, {SEEDS} seeds": timed(many, seed)}
+        if options.peer:
+            words = [*shlex.split(options.peer), "--algorithm", options.algorithm, "--env", "CartPole-v1"]
+            words += ["--steps", str(options.steps), "--seed", str(seed)]
+            done = subprocess.run(words, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            round_["peer"] = json.loads(done.stdout.strip().splitlines()[-1])
+            round_["ratio"] = round_["ours"]["steps_per_second"] / round_["peer"]["steps_per_second"]
+        rounds.append(round_)
+        sys.stdout.write(json.dumps(round_) + "\n")
+    result = {
+        "algorithm": options.algorithm,
+        "steps": options.steps,
+        "compile_s": {"1 seed": single[2], f"{SEEDS} seeds": many[2]},
+        "ratio_median": statistics.median(r["ratio"] for r in rounds) if options.peer else None,
+        "seconds_of_16_seeds_over_one": statistics.median(
+            r[f"ours, {SEEDS} seeds"]["seconds"] / r["ours"]["seconds"] for r in rounds
+        ),
+        "device": runtime.device(),
+        "versions": runtime.versions(),
+        "rounds": rounds,
+    }
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    sys.stdout.write(json.dumps({name: value for name, value in result.items() if name != "rounds"}, indent=2) + "\n")
+
+
+def compiled(algorithm: str, steps: int, seeds: int) -> tuple[Any, int, float]:
+    """The program that trains so many seeds, how many it trains, and what compiling it took [s]."""
+    learner, env = LEARNERS[algorithm], CartPoleV1()
+    updates = -(-steps // (learner.envs * learner.length))
+
+    def whole(keys: jax.Array) -> Any:
+        state, told = jax.vmap(lambda key: train(key, env, learner, updates))(keys)
+        return state, told.steps.sum()
+
+    began = time.perf_counter()
+    program = eqx.filter_jit(whole).lower(keys_of(seeds, 0)).compile()
+    return program, seeds, time.perf_counter() - began
+
+
+def timed(program: tuple[Any, int, float], seed: int) -> dict[str, Any]:
+    """One training, and what its policies return afterwards."""
+    run, seeds, _ = program
+    began = time.perf_counter()
+    state, steps = jax.block_until_ready(run(keys_of(seeds, seed)))
+    seconds = time.perf_counter() - began
+    starts, env = jax.random.split(jax.random.key(seed + 1000), EPISODES), CartPoleV1()
+    learner = LEARNERS["ppo"]  # any actor-critic reads its policy off its state alike
+    returns = []
+    for index in range(seeds):
+        own = jax.tree.map(lambda leaf, index=index: leaf[index], state)
+        returns.append(float(np.mean(returns_of(starts, env, learner.policy(own)))))
+    return {"seconds": seconds, "steps_per_second": int(steps) / seconds, "returns": returns}
+
+
+def keys_of(seeds: int, seed: int) -> jax.Array:
+    """One key a training."""
+    return jax.random.split(jax.random.key(seed), seeds)
+
+
+if __name__ == "__main__":
+    main()
