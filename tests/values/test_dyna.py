@@ -34,7 +34,14 @@ BEST = [10 * 0.9**k - 0.1 * (1 - 0.9**k) / 0.1 for k in range(SIZE - 1, -1, -1)]
 
 
 def dyna(planning, **settings):
-    settings = {"discount": 0.9, "rate": 0.5, "epsilon": 0.2, "exploration_steps": 0, "initial": 11.0} | settings
+    settings = {
+        "discount": 0.9,
+        "rate": 0.5,
+        "epsilon": 0.2,
+        "exploration_steps": 0,
+        "initial": 11.0,
+        "envs": 1,
+    } | settings
     return DynaQ(TemporalDifference(Cells(Grid.of_states(SIZE)), **settings), planning=planning)
 
 

@@ -45,7 +45,7 @@ class DPAgent(AbstractAgent):
 
     grid: Grid
     per_entry: int | None = eqx.field(static=True, default=None)  # values to choose from in each continuous entry
-    discount: Real = real(0.95)
+    discount: Real = real(0.97)
     unvisited: Real = real(0.0)
     tolerance: Real = real(0.01)  # of a worth
     first_colour: float | None = None

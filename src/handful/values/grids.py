@@ -24,8 +24,8 @@ def _swing_up(x: int, theta: int, xdot: int, thetadot: int) -> tuple[Axis, ...]:
 
 # Ranges are the environment's own where it has them; other speeds are those that a good trial hardly ever leaves.
 CUTS = {
-    "pendulum": Cut(lambda n, m: (turn(0, n), Axis(1, m, -8.0, 8.0)), (31, 31), (12, 12), 2),
-    "pendulum-v1": Cut(lambda n, m: (turn((0, 1), n), Axis(2, m, -8.0, 8.0)), (31, 31), (12, 12), 3),
+    "pendulum": Cut(lambda n, m: (turn(0, n), Axis(1, m, -8.0, 8.0)), (21, 21), (12, 12), 2),
+    "pendulum-v1": Cut(lambda n, m: (turn((0, 1), n), Axis(2, m, -8.0, 8.0)), (21, 21), (12, 12), 3),
     "cartpole-swingup": Cut(_swing_up, (7, 21, 9, 15), (5, 12, 6, 10), 4),
     "cartpole-swingup-mujoco": Cut(_swing_up, (7, 21, 9, 15), (5, 12, 6, 10), 4),
     "cartpole-v1": Cut(

@@ -92,9 +92,8 @@ class TemporalDifference(AbstractPolicyLearner):
     `exploration_steps`. A correction that is not finite is skipped.
 
     >>> from handful.envs.pendulum import Pendulum
-    >>> from handful.values.grids import grid_of
-    >>> from handful.values.linear_features import Cells
-    >>> learner = TemporalDifference(Cells(grid_of("pendulum")), Sarsa(), per_entry=3)
+    >>> from handful.values.grids import tiles_of
+    >>> learner = TemporalDifference(tiles_of("pendulum"), Sarsa(), per_entry=3)
     >>> state = learner.init(jax.random.key(0), Pendulum().task)
     >>> state.values(jnp.ones(2)).tolist(), float(learner.actor(state).epsilon)
     ([0.0, 0.0, 0.0], 1.0)
@@ -107,11 +106,11 @@ class TemporalDifference(AbstractPolicyLearner):
 
     features: AbstractFeatures
     rule: AbstractRule = eqx.field(default_factory=QLearning)
-    envs: int = eqx.field(static=True, default=1)
+    envs: int = eqx.field(static=True, default=8)
     length: int = eqx.field(static=True, default=1)
     per_entry: int | None = eqx.field(static=True, default=None)  # values to choose from in each continuous entry
-    discount: Real = real(0.99)
-    rate: Real = real(0.1)
+    discount: Real = real(0.98)
+    rate: Real = real(0.2)
     slowing: Real = real(jnp.inf)  # [steps] after which the rate has halved
     initial: Real = real(0.0)  # worth of everything at the start; more than can be had makes for exploring
     epsilon: Real = real(0.05)
