@@ -15,6 +15,15 @@ from handful.policy_optimization.steps import Adam
 from handful.policy_optimization.surrogate import Clipped, Penalised
 from handful.policy_optimization.trpo import TRPO
 from handful.task import Task
+from handful.values.dqn import DQN
+from handful.values.dyna import DynaQ
+from handful.values.grids import grid_of, tiles_of
+from handful.values.linear_features import Cells
+from handful.values.temporal_difference import AbstractRule, ExpectedSarsa, QLearning, Sarsa, TemporalDifference
+
+Make = Callable[[str, Task, int], AbstractPolicyLearner]  # of a task's name, for so many steps of interaction
+
+BATCH = 1024  # [steps] of an update of TRPO, where the environment can be copied
 
 
 @dataclass(frozen=True)
@@ -57,14 +66,23 @@ def preset(task: str) -> Preset:
     return _PRESETS.get(task.rsplit(":", 1)[-1].lower(), Preset())
 
 
-Make = Callable[[Preset, Task, int], AbstractPolicyLearner]  # for so many steps of interaction
-
-
 def on_host(learner: AbstractPolicyLearner) -> AbstractPolicyLearner:
     """The same learner with one environment, which has the steps of all; trials that must be whole stay many."""
     if learner.whole_trials or learner.envs == 1:
         return learner
+    if isinstance(learner, DynaQ):
+        return dataclasses.replace(learner, learner=on_host(learner.learner))
     return dataclasses.replace(learner, envs=1, length=learner.envs * learner.length)
+
+
+def per_entry(task: Task) -> int | None:
+    """Values to choose from in each continuous entry, where a method chooses among finitely many actions."""
+    return None if task.categorical else 5 if task.action_size == 1 else 3
+
+
+def place(task: str) -> str:
+    """The name that a task has among those that a grid is known for."""
+    return task.rsplit(":", 1)[-1].lower()
 
 
 def _settings(preset: Preset) -> dict[str, Any]:
@@ -75,36 +93,62 @@ def _settings(preset: Preset) -> dict[str, Any]:
     }
 
 
-def _ppo(preset: Preset, task: Task, steps: int, surrogate: Any = None) -> PPO:
-    batch = preset.envs * preset.length
+def _ppo(name: str, task: Task, steps: int, surrogate: Any = None) -> PPO:
+    told = preset(name)
+    batch = told.envs * told.length
     return PPO(
-        envs=preset.envs,
-        length=preset.length,
-        epochs=preset.epochs,
-        minibatches=max(1, batch // preset.size),
+        envs=told.envs,
+        length=told.length,
+        epochs=told.epochs,
+        minibatches=max(1, batch // told.size),
         surrogate=Clipped() if surrogate is None else surrogate,
-        adam=Adam(rate=preset.rate, updates=max(1, steps // batch)),
-        **_settings(preset),
+        adam=Adam(rate=told.rate, updates=max(1, steps // batch)),
+        **_settings(told),
     )
 
 
-def _a2c(preset: Preset, task: Task, steps: int) -> PPO:
-    return a2c(rate=preset.rate, **_settings(preset))
+def _a2c(name: str, task: Task, steps: int) -> PPO:
+    told = preset(name)
+    return a2c(rate=told.rate, **_settings(told))
 
 
-def _trpo(preset: Preset, task: Task, steps: int) -> TRPO:
-    length = max(1, 1024 // preset.envs) if preset.envs > 1 else preset.length
-    return TRPO(envs=preset.envs, length=length, **_settings(preset))
+def _trpo(name: str, task: Task, steps: int) -> TRPO:
+    told = preset(name)
+    return TRPO(envs=told.envs, length=max(1, BATCH // told.envs) if told.envs > 1 else told.length, **_settings(told))
 
 
-def _reinforce(preset: Preset, task: Task, steps: int) -> Reinforce:
-    return Reinforce(length=task.horizon, discount=preset.discount, nets=Nets(standardise=preset.standardise))
+def _reinforce(name: str, task: Task, steps: int) -> Reinforce:
+    told = preset(name)
+    return Reinforce(length=task.horizon, discount=told.discount, nets=Nets(standardise=told.standardise))
+
+
+def _dqn(name: str, task: Task, steps: int) -> DQN:
+    learner = DQN(per_entry=None if task.categorical else 7, discount=min(preset(name).discount + 0.05, 0.99))
+    gradients = steps * learner.gradient_steps // (learner.envs * learner.length)
+    return dataclasses.replace(learner, fading=gradients, exploration_steps=min(16_000, steps // 6))
+
+
+def _by_tiles(rule: AbstractRule) -> Make:
+    def make(name: str, task: Task, steps: int) -> TemporalDifference:
+        return TemporalDifference(features=tiles_of(place(name)), rule=rule, per_entry=per_entry(task))
+
+    return make
+
+
+def _dyna(name: str, task: Task, steps: int) -> DynaQ:
+    learner = TemporalDifference(features=Cells(grid_of(place(name))), per_entry=per_entry(task))
+    return DynaQ(learner=learner)  # pyright: ignore[reportCallIssue] -- its sizes are the learner's
 
 
 MAKERS: dict[str, Make] = {
+    "sarsa": _by_tiles(Sarsa()),
+    "expected-sarsa": _by_tiles(ExpectedSarsa()),
+    "q-learning": _by_tiles(QLearning()),
+    "dyna-q": _dyna,
+    "dqn": _dqn,
     "reinforce": _reinforce,
     "a2c": _a2c,
     "trpo": _trpo,
     "ppo": _ppo,
-    "ppo-penalty": lambda preset, task, steps: _ppo(preset, task, steps, Penalised()),
+    "ppo-penalty": lambda name, task, steps: _ppo(name, task, steps, Penalised()),
 }

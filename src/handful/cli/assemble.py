@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from handful.task import Task
 
 Agent = Literal[
-    "pets", "mpc", "pilco", "sarsa", "expected-sarsa", "q-learning", "dyna-q", "dqn", "reinforce", "a2c", "trpo",
-    "ppo-penalty", "ppo",
+    "pets", "mpc", "pilco", "pets+policy", "me-trpo", "mbpo", "dp", "sarsa", "expected-sarsa", "q-learning", "dyna-q",
+    "dqn", "reinforce", "a2c", "trpo", "ppo-penalty", "ppo",
 ]  # fmt: skip
 Model = Literal["ensemble", "gp", "linear", "physics", "physics+ensemble", "truth", "d", "p", "de", "pe"]
 Planner = Literal["cem", "icem", "mppi", "shooting", "gradient", "ilqr", "categorical-cem"]
@@ -30,8 +30,9 @@ class AgentOptions:
     """Which agent, and how it plans. What is None is the agent's own choice."""
 
     agent: Agent = "pets"
-    """pets and mpc plan through a model that they learn, and pilco improves a policy inside one, in a handful of
-    trials; all others learn without a model, from many steps of interaction, round by round"""
+    """pets and mpc plan through a model that they learn; pilco, me-trpo and mbpo improve a policy inside one;
+    pets+policy does both; dp counts in a grid and solves it; all others learn without a model, from many steps of
+    interaction, round by round"""
     model: Model | None = None
     """the belief: ensemble if left out, gp for pilco; physics and truth are of built-in tasks; d, p, de and pe are
     PETS's ablations: one net or an ensemble, of points or probabilistic"""

@@ -3,9 +3,10 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-from handful.cli.assemble import AgentOptions
+from handful.cli.assemble import AgentOptions, learner_of
 
 if TYPE_CHECKING:
+    from handful.agents.base import AbstractAgent
     from handful.training.rounds import PolicyLearning
 
 # learners of policies from their own interaction, round by round; the others learn a model, trial by trial
@@ -19,23 +20,22 @@ _OF_OTHERS = (
 )  # fmt: skip
 
 
+_OF_PLANNERS = ("paper", "planner", "propagation", "particles", "candidates", "iterations", "risk")
+PRACTISING = {"dp", "me-trpo", "mbpo", "pets+policy"}  # learn a belief trial by trial, and a policy inside it
+
+
 def learning_of(options: AgentOptions, env: Any, name: str) -> "PolicyLearning":
     """The learner for an environment, and how many updates make a round.
 
     Raises `InputError` where options do not fit the learner, or the learner the task.
     """
-    from handful.agents.policy_presets import MAKERS, on_host, preset
+    from handful.agents.policy_presets import MAKERS, on_host
     from handful.envs.base import AbstractEnv
-    from handful.errors import InputError
     from handful.training.rounds import PolicyLearning
 
-    given = [name for name in _OF_OTHERS if (value := getattr(options, name)) is not None and value is not False]
-    if given:
-        raise InputError(
-            f"--{given[0].replace('_', '-')} is of agents that learn a model; leave it out with --agent {options.agent}"
-        )
+    _refuse(options, _OF_OTHERS, f"is of agents that learn a model, and {options.agent} learns none")
     steps = steps_of(options, name)
-    learner = MAKERS[options.agent](preset(name), env.task, steps)
+    learner = MAKERS[options.agent](name, env.task, steps)
     least = 1
     if not isinstance(env, AbstractEnv):  # a round begins with a reset there, and should see the end of a trial
         learner = on_host(learner)
@@ -58,3 +58,39 @@ def steps_of(options: AgentOptions, name: str) -> int:
     if options.steps < 1:
         raise InputError(f"--steps must be at least 1, got {options.steps}")
     return options.steps
+
+
+def practising_of(options: AgentOptions, env: Any, name: str) -> "AbstractAgent":
+    """The agent that learns a policy inside a belief; or solves one, where the belief is a table.
+
+    Raises `InputError` where options do not fit it.
+    """
+    from handful.agents.dynamic_programming import DPAgent
+    from handful.agents.mbpo import mbpo
+    from handful.agents.me_trpo import me_trpo
+    from handful.agents.pets_policy import pets_policy
+    from handful.agents.policy_presets import per_entry, place
+    from handful.errors import InputError
+    from handful.values.grids import grid_of
+
+    if options.agent == "dp":
+        _refuse(options, _OF_OTHERS, "is of other agents; dp counts in a grid")
+        return DPAgent(grid_of(place(name)), per_entry=per_entry(env.task))
+    _refuse(options, _OF_PLANNERS, f"does not fit --agent {options.agent}")
+    learner = learner_of(options, env, name)
+    if options.agent == "pets+policy":
+        if env.task.categorical:
+            raise InputError("--agent pets+policy plans continuous actions, and this task's are categories")
+        sizes = {} if options.horizon is None else {"horizon": options.horizon}
+        return pets_policy(name, learner=learner, **sizes)
+    if options.horizon is not None:
+        raise InputError(f"--horizon is of planners; leave it out with --agent {options.agent}")
+    return {"me-trpo": me_trpo, "mbpo": mbpo}[options.agent](name, learner=learner)
+
+
+def _refuse(options: AgentOptions, names: tuple[str, ...], why: str) -> None:
+    from handful.errors import InputError
+
+    given = [name for name in names if (value := getattr(options, name)) is not None and value is not False]
+    if given:
+        raise InputError(f"--{given[0].replace('_', '-')} {why}; leave it out")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from handful.cli.assemble import AgentOptions, agent_of, named
-from handful.cli.assemble_learners import LEARNERS, ROUNDS, learning_of, rounds_of, steps_of
+from handful.cli.assemble_learners import LEARNERS, PRACTISING, ROUNDS, learning_of, practising_of, rounds_of, steps_of
 
 if TYPE_CHECKING:
     from handful.cli.runtime import CompileClock
@@ -172,7 +172,7 @@ def configured(options: Options) -> dict[str, Any]:
                 f"--refit-every is of agents that learn a model; leave it out with --agent {options.agent}"
             )
         given["steps"] = steps_of(options, str(options.task))
-    elif options.settings is None and not options.paper:
+    elif options.settings is None and not options.paper and options.agent != "dp":
         given["settings"] = settings_of(str(options.task))
     config = {"handful": __version__, **given, "seed": options.seed or 0}
     system, agent = built(config)
@@ -265,7 +265,7 @@ def built(config: dict[str, Any]) -> tuple[Any, Any]:
     system = system_for(load(config["task"]))
     names = [field.name for field in dataclasses.fields(AgentOptions)]
     options = AgentOptions(**{name: config[name] for name in names})
-    make = learning_of if options.agent in LEARNERS else agent_of
+    make = learning_of if options.agent in LEARNERS else practising_of if options.agent in PRACTISING else agent_of
     return system, make(options, system.env, config["task"])
 
 
