@@ -58,6 +58,10 @@ from handful.propagation.risk import CVaR, Mean, MeanStd
 from handful.propagation.trajectory_sampling import TS1, TSInf
 from handful.types import Transition
 from handful.values.dqn import DQN
+from handful.values.dyna import DynaQ
+from handful.values.grid import Axis, Grid
+from handful.values.linear_features import Cells, Fourier, Tiles
+from handful.values.temporal_difference import ExpectedSarsa, Sarsa, TemporalDifference
 from probes import Linear, shaken, task_of
 
 MEMBERS, PARTICLES, HORIZON = 3, 6, 4
@@ -217,6 +221,14 @@ FORESIGHT = GAE(discount=0.6, decay=0.8)
 FEW = {"envs": 8, "length": 4, "nets": Nets((8,)), "advantages": FORESIGHT}
 QUICK = Adam(rate=0.03, longest=jnp.inf)
 
+STEPS = {"envs": 8, "length": 4, "discount": 0.6, "exploration_steps": 1000, "epsilon": 0.02}
+
+
+def cut(task):
+    """A few cells of every entry."""
+    return Grid(tuple(Axis(entry, 3, -2.0, 2.0) for entry in range(task.obs_size)), task.obs_size)
+
+
 # Small, quick, with the discount of the crossroads; of a task, for those that must know what is seen.
 LEARNERS = {
     "PPO": lambda task: PPO(**FEW, epochs=3, minibatches=2, adam=QUICK),
@@ -253,6 +265,10 @@ LEARNERS = {
         exploration_steps=1000,
         epsilon=0.02,
     ),
+    "Q-learning": lambda task: TemporalDifference(Fourier(cut(task), order=1), **STEPS),
+    "SARSA": lambda task: TemporalDifference(Tiles(cut(task), tilings=2), Sarsa(), **STEPS),
+    "expected SARSA": lambda task: TemporalDifference(Cells(cut(task)), ExpectedSarsa(), **STEPS),
+    "Dyna-Q": lambda task: DynaQ(TemporalDifference(Cells(cut(task)), **STEPS), planning=2),
 }
 
 CONTINUOUS = {"PPO-penalty", "TRPO"}  # learners that are tried on continuous actions; the others, on categories
@@ -264,6 +280,10 @@ LEARNED_VALUES = {
     "A2C": lambda state, obs: state.value(obs),
     "TRPO": lambda state, obs: state.value(obs),
     "DQN": lambda state, obs: state.nets.online(obs).max(),
+    "Q-learning": lambda state, obs: state.values(obs).max(),
+    "SARSA": lambda state, obs: state.values(obs).max(),
+    "expected SARSA": lambda state, obs: state.values(obs).max(),
+    "Dyna-Q": lambda state, obs: state.learned.values(obs).max(),
 }
 
 ENVS = {
