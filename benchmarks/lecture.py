@@ -1,7 +1,8 @@
-"""All methods on pendulum and cart-pole swing-up, five seeds each: runs `handful train`, keeps the curves.
+"""Many methods on the same tasks, five seeds each: runs `handful train`, keeps the curves.
 
     python benchmarks/lecture.py --out results/lecture
     handful compare --lecture results/lecture/*/*
+    python benchmarks/lecture.py --tasks cartpole-v1 acrobot-v1 pendulum-v1 --episodes 20 --out results/scores
 
 Seeds that are kept are not run again, and a group that was stopped goes on, so the script may be stopped and started at
 any moment. To run a method anew, delete its folders. What is measured is what a user sees: the seeds of a method side
@@ -12,6 +13,7 @@ import argparse
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -54,16 +56,25 @@ METHODS = {  # task -> agent -> its options
         "mpc": ("--model", "gp", "--trials", "8"),
         "pets": ("--trials", "8"),
     },
+    # Gymnasium's classic control, in JAX, for the table of scores
+    "cartpole-v1": {
+        **dict.fromkeys(("dqn", "trpo", "ppo-penalty", "ppo"), ("--steps", "100000")),
+        **dict.fromkeys(("reinforce", "a2c"), ("--steps", "500000")),
+    },
+    "acrobot-v1": dict.fromkeys(("dqn", "trpo", "ppo-penalty", "ppo"), ("--steps", "500000")),
+    "pendulum-v1": dict.fromkeys(("dqn", "trpo", "ppo-penalty", "ppo"), ("--steps", "150000")),
 }
+CHART = ("pendulum", "cartpole-swingup")
 LEFT_OUT = {"returns", "baselines"}  # of the summary's entries; the first is the curve, the second teaches nothing
 
 
 def main() -> None:
     """Run what is not kept yet, task by task; a method that fails stops no other, and is named at the end."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--tasks", nargs="+", choices=list(METHODS), default=CHART)
     parser.add_argument("--agents", nargs="+", help="these alone")
     parser.add_argument("--seeds", default="0-4")
+    parser.add_argument("--episodes", type=int, default=0, help="fresh trials of each seed's last controller")
     parser.add_argument("--runs", type=Path, default=Path("runs/lecture"), help="where the run folders go")
     parser.add_argument("--out", type=Path, required=True, help="where the curves are kept")
     options = parser.parse_args()
@@ -79,7 +90,7 @@ def main() -> None:
             if whole(kept, options.seeds):
                 continue
             if learn(group, [task, "--agent", agent, *words, "--seeds", options.seeds]):
-                keep(group, kept, options.seeds)
+                keep(group, kept, options.seeds, options.episodes)
             else:
                 failed.append(f"{task} {agent}")
     describe(options.out)
@@ -101,14 +112,18 @@ def learn(group: Path, words: Sequence[str]) -> bool:
     return done.returncode == 0
 
 
-def keep(group: Path, kept: Path, seeds: str) -> None:
-    """The metrics of each seed, and what made them."""
+def keep(group: Path, kept: Path, seeds: str, episodes: int) -> None:
+    """The metrics of each seed, what made them, and how its last controller does afresh."""
     kept.mkdir(parents=True, exist_ok=True)
     for seed in seeds_of(seeds):
         run = group / f"seed-{seed}"
         summary = json.loads((run / "summary.json").read_text())
         facts = {name: value for name, value in summary.items() if name not in LEFT_OUT}
         facts["command"] = command(json.loads((run / "config.json").read_text()))
+        if episodes:
+            ask = [sys.executable, "-m", "handful.cli.main", "evaluate", str(run), "--episodes", str(episodes)]
+            told = subprocess.run(ask, check=True, stdout=subprocess.PIPE, text=True).stdout
+            facts["fresh_returns"] = [float(word) for word in told.rpartition("each:")[2].split()]
         shutil.copy(run / "metrics.csv", kept / f"seed-{seed}.csv")
         (kept / f"seed-{seed}.json").write_text(json.dumps(facts, indent=2) + "\n")
 
@@ -116,20 +131,36 @@ def keep(group: Path, kept: Path, seeds: str) -> None:
 def describe(out: Path) -> None:
     """A page with the commands, the devices and the versions of all that is kept."""
     lines = [
-        "# All methods on one chart",
+        "# Methods on the same tasks",
         "",
-        "Run by `python benchmarks/lecture.py --out results/lecture`, and drawn by",
+        f"`python benchmarks/lecture.py {' '.join(sys.argv[1:])}`",
+        "",
+        "Mean and spread (std) over seeds: of the last row of each seed's curve, exploring included; and, where it was",
+        "asked for, of its last controller from fresh starts. Wall-clock is of the longest seed; seeds learned side by side.",
+        "",
+        "| command | steps | seeds | last return | afresh, each seed | mean | wall-clock [s] |",
+        "|---|---|---|---|---|---|---|",
     ]
-    lines += ["`handful compare --lecture results/lecture/*/*`. The longest of the seeds, and what ran them:", ""]
-    lines += ["| command | seeds | wall-clock [s] | device | versions |", "|---|---|---|---|---|"]
-    for folder in sorted(path for path in out.glob("*/*") if path.is_dir()):
+    folders = sorted(path for path in out.glob("*/*") if path.is_dir())
+    for folder in folders:
         facts = [json.loads(path.read_text()) for path in sorted(folder.glob("seed-*.json"))]
-        one = facts[0]
-        versions = ", ".join(f"{name} {value}" for name, value in one["versions"].items())
-        longest = max(each["wall_s"] for each in facts)
-        lines.append(f"| `{one['command']}` | {len(facts)} | {longest:.0f} | {one['device']} | {versions} |")
+        last, afresh = ([each[name] for each in facts if name in each] for name in ("last_return", "fresh_returns"))
+        means = [statistics.mean(returns) for returns in afresh]
+        lines.append(
+            f"| `{facts[0]['command']}` | {facts[0]['env_steps']} | {len(facts)} | {spread(last)} "
+            f"| {', '.join(f'{mean:.1f}' for mean in means)} | {spread(means)} "
+            f"| {max(each['wall_s'] for each in facts):.0f} |"
+        )
+    if folders:
+        one = json.loads(next(folders[0].glob("seed-*.json")).read_text())
+        lines += ["", f"Device: {one['device']}. Versions: {one['versions']}."]
     out.mkdir(parents=True, exist_ok=True)
     (out / "README.md").write_text("\n".join(lines) + "\n")
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and std."""
+    return f"{statistics.mean(values):.1f} +- {statistics.pstdev(values):.1f}" if values else ""
 
 
 if __name__ == "__main__":
