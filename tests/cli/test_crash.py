@@ -96,6 +96,31 @@ def test_a_kill_in_a_trial_resumes_at_that_trial(command, tiny, tmp_path):
     ]
 
 
+@pytest.mark.slow
+def test_rounds_killed_and_interrupted_end_with_the_same_metrics(command, tmp_path):
+    """Killed after the first round, resumed, interrupted after the second, resumed again."""
+    words = ["train", "point-mass", "--agent", "ppo", "--steps", 6000, "--trials", 4]
+    assert command(*words, "--out", tmp_path / "whole").wait() == 0
+    run = tmp_path / "run"
+    process = command(*words, "--out", run)
+    read_until(process, "round  1")
+    kill(process)
+    check_whole(run)
+    process = command("train", "--resume", run)
+    read_until(process, "round  2")
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    if process.returncode == 130:  # else it was through already
+        assert err == ""
+        assert f"of 5 rounds are safe; go on with: handful train --resume {run}" in out
+    check_whole(run)
+    out, err = command("train", "--resume", run).communicate()
+    assert err == ""
+    assert f"{run}/report.html" in out
+    assert untimed(run) == untimed(tmp_path / "whole")
+    assert len(untimed(run)) == 5
+
+
 @pytest.mark.parametrize("presses", [1, 2])
 def test_an_interrupted_run_says_how_to_go_on(presses, command, tmp_path):
     """Ctrl-C in the first fit or in what compiles around it."""

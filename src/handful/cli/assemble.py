@@ -146,10 +146,6 @@ def _check(options: AgentOptions) -> None:
     from handful.errors import InputError
 
     model = model_of(options)
-    if options.steps is not None:
-        raise InputError(
-            f"--steps is of agents without a model; leave it out with --agent {options.agent} and give --trials instead"
-        )
     if options.fit_steps is not None and options.fit_steps < 1:
         raise InputError(f"--fit-steps must be at least 1, got {options.fit_steps}")
     if options.risk is not None and not math.isfinite(options.risk):

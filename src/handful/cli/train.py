@@ -166,6 +166,10 @@ def configured(options: Options) -> dict[str, Any]:
     rounds = options.agent in LEARNERS
     usual = ROUNDS if rounds else 8
     given |= {"agent": named(options), "trials": usual if options.trials is None else options.trials}
+    if options.steps is not None and not rounds:
+        raise InputError(
+            f"--steps is of agents without a model; leave it out with --agent {options.agent} and give --trials instead"
+        )
     if rounds:
         if options.refit_every is not None:
             raise InputError(

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from handful.evaluation import canvas
 from handful.evaluation.canvas import HAPPENED
@@ -58,4 +58,9 @@ def count_steps(ax: Axes, record: Record) -> None:
     """An axis of interaction."""
     last = max(record.last.env_steps, 1)
     ax.set_xlim(-0.02 * last, 1.02 * last)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda steps, _: f"{steps:,.0f}".replace(",", "\N{THIN SPACE}")))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    ax.xaxis.set_major_formatter(FuncFormatter(_counted))
+
+
+def _counted(steps: float, _: int | None = None) -> str:
+    return f"{steps / 1e6:g}M" if abs(steps) >= 1e6 else f"{steps / 1e3:g}k" if abs(steps) >= 1e3 else f"{steps:g}"

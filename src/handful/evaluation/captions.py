@@ -27,7 +27,7 @@ def shown(record: Record, trial: int | None = None) -> str:
     if trial == 0:
         return "a trial of the untrained policy"
     if record.hosted:
-        return "the first trial of it, noise of exploring included"
+        return "its first trial, noise of exploring included"
     return "a trial under what was learned by its end, without the noise of exploring"
 
 
@@ -46,7 +46,7 @@ def moving(record: Record, trial: int, seconds: str) -> str:
 def traces(record: Record) -> tuple[str, str]:
     """Title and text of the section of single trials."""
     if record.by_rounds:
-        each = "Of each round " + shown(record) + ". " if record.hosted is not None else ""
+        each = "Each round shows " + shown(record) + ". " if record.hosted is not None else ""
         return "What the policy did in the best round and in the last", each + _SCALES
     return "What happened in the best trial and in the last", _SCALES
 

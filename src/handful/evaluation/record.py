@@ -80,6 +80,11 @@ class Record:
         return ROUNDS if self.by_rounds else TRIALS
 
     @property
+    def categorical(self) -> bool:
+        """Whether an action is known to be one of many."""
+        return self.task is not None and self.task.categorical
+
+    @property
     def hosted(self) -> bool | None:
         """Whether the environment is on the host; None where it cannot be loaded here."""
         return None if self.task is None else self.env is None

@@ -113,10 +113,11 @@ def _trials(record: Record) -> Section:
     unit, (title, text) = record.words.unit, captions.traces(record)
     which = f"The best {unit}" if trials[0] != trials[1] else f"The best {unit} is also the last"
     below = {
-        "traces-best": f"{which}." + (" Green lines are the limits of the action." if record.task else ""),
+        "traces-best": f"{which}."
+        + (" Green lines are the limits of the action." if record.task and not record.categorical else ""),
         "traces-last": f"The last {unit}, in the same way.",
     }
-    actions = record.trials[trials[0]]["action"].shape[1]
+    actions = within_trial.done_in(record, record.trials[trials[0]]).shape[1]
     cut = f" Of {actions} actions the first {ACTIONS_SHOWN} are shown." if actions > ACTIONS_SHOWN else ""
     return Section(title, text + _cut(record) + cut, _each(record, trials, within_trial.traces, below))
 

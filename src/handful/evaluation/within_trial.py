@@ -17,8 +17,10 @@ def traces(record: Record, trial: int, beside: list[int]) -> Figure:
     """Observations, actions and reward of a trial, on the scales of all trials `beside` it."""
     names = record.labels.names[:OBS_SHOWN]
     arrays, others = record.trials[trial], [record.trials[each] for each in beside]
-    actions, unit = min(arrays["action"].shape[1], ACTIONS_SHOWN), record.words.unit.capitalize()
-    titles = [*names, *(f"action {index}" if actions > 1 else "action" for index in range(actions)), "reward"]
+    done, done_beside = done_in(record, arrays), [done_in(record, other) for other in others]
+    actions, unit = min(done.shape[1], ACTIONS_SHOWN), record.words.unit.capitalize()
+    one = "number of the action" if record.categorical else "action"
+    titles = [*names, *(f"action {index}" if actions > 1 else one for index in range(actions)), "reward"]
     figure, axes = canvas.sheet(
         f"{unit} {trial}: what happened", titles, record.labels.time, height=0.78, legend_rows=0
     )
@@ -27,12 +29,13 @@ def traces(record: Record, trial: int, beside: list[int]) -> Figure:
         ax.plot(time, visited(arrays)[:, index], color=HAPPENED, linewidth=1.5, label="what happened")
         ax.set_ylim(canvas.limits(*(visited(other)[:, index] for other in others)))
     for index, ax in enumerate(axes[len(names) : -1]):
-        _steps(ax, time, arrays["action"][:, index])
-        bounds = [(float(record.task.low[index]), float(record.task.high[index]))] if record.task else []
+        _steps(ax, time, done[:, index])
+        task = None if record.categorical else record.task
+        bounds = [(float(task.low[index]), float(task.high[index]))] if task else []
         bounds = np.array(bounds)[np.isfinite(bounds)]
         for bound in bounds:
             ax.axhline(bound, color=AIM, linestyle=DASHED, linewidth=1.2, label="limit")
-        ax.set_ylim(canvas.limits(bounds, *(other["action"][:, index] for other in others)))
+        ax.set_ylim(canvas.limits(bounds, *(other[:, index] for other in done_beside)))
     _steps(axes[-1], time, arrays["reward"])
     axes[-1].set_ylim(canvas.limits(*(other["reward"] for other in others)))
     for ax in axes:
@@ -90,6 +93,11 @@ def forecast(arrays: Arrays, labels: Labels, trial: int, *, steps: int) -> Figur
         ax.set_xlim(0, labels.dt * steps)
     canvas.legend(figure, axes[0], columns=4)
     return figure
+
+
+def done_in(record: Record, arrays: Arrays) -> np.ndarray:
+    """What was done at each step, entry by entry; of categories, which."""
+    return arrays["action"].argmax(1)[:, None].astype(float) if record.categorical else arrays["action"]
 
 
 def visited(arrays: Arrays) -> np.ndarray:
