@@ -116,6 +116,17 @@ def test_loss_and_its_gradient_against_numpy(learn_bounds):
     np.testing.assert_allclose(gradient.log_var_lower, learn_bounds * by_lower, rtol=1e-4, atol=1e-6)
 
 
+def test_bounds_that_have_passed_each_other_pull_no_further():
+    """Data alone move them then; pulled on, the upper one would fall fit by fit until its exponential overflows."""
+    net = GaussianNet.init(KEY, (3, 8, 2), (-1.5, 0.8))
+    net = dataclasses.replace(net, log_var_upper=jnp.array([0.8, -2.0]))
+    batch = (jnp.ones((4, 3)), jnp.full((4, 2), 0.3))
+    whole = eqx.filter_grad(learner()._loss)(net, batch)
+    data_alone = eqx.filter_grad(lambda net: nll(net, batch, learner().rate.tempering))(net)
+    pull = [getattr(whole, bound) - getattr(data_alone, bound) for bound in ("log_var_upper", "log_var_lower")]
+    np.testing.assert_allclose(pull, [[0.01, 0.0], [-0.01, 0.0]], atol=1e-7)
+
+
 def test_decay_alone_shrinks_each_layer_by_its_own_rate():
     net = GaussianNet.init(KEY, (3, 8, 2), (-1.5, 0.8))
     batch = (jnp.ones((4, 3)), jnp.full((4, 2), 0.3))

@@ -70,7 +70,7 @@ class EnsembleLearner(AbstractLearner):
 
     The loss of a member, over its batch (mean) and outputs (mean), with `v` the log-variance:
     `exp(tempering v) ((y - mean)^2 exp(-v) + v)`, its first factor held constant under differentiation; plus
-    `0.01 (sum upper - sum lower)` where bounds are learned, plus `sum_l decay_l |W_l|^2 / 2`.
+    `0.01 sum max(upper - lower, 0)` where bounds are learned, plus `sum_l decay_l |W_l|^2 / 2`.
 
     Plain likelihood neglects what it has once called noise; tempering by half a power mends that.
 
@@ -78,7 +78,7 @@ class EnsembleLearner(AbstractLearner):
     good ones and sits out the rest of the fit.
 
     Source: [Chua18] section 4, appendix A; tempering [Seitzer22]. Deviates: targets are standardised where
-    `scale_targets`; held-out trials; the learning rate falls during a fit.
+    `scale_targets`; held-out trials; the learning rate falls during a fit; bounds that have met pull no further.
     """
 
     hidden: tuple[int, ...] = eqx.field(static=True)
@@ -178,7 +178,8 @@ class EnsembleLearner(AbstractLearner):
         loss = nll(net, batch, self.rate.tempering) + sum(
             d * jnp.sum(w**2) / 2 for d, w in zip(self.decay, net.weights, strict=True)
         )
-        return loss + 0.01 * (jnp.sum(upper) - jnp.sum(lower)) if self.noise.learned else loss
+        # Bounds that have met pull no further: past each other, nothing would hold them before they overflow.
+        return loss + 0.01 * jnp.sum(jnp.maximum(upper - lower, 0.0)) if self.noise.learned else loss
 
     def _training_rows(
         self, key: PRNGKeyArray, wanted: Bool[Array, "m capacity"]
