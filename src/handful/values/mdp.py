@@ -25,9 +25,9 @@ class FiniteMDP(eqx.Module):
 
     >>> # From state 0, action 1 goes on to state 1 or stays, and state 1 ends the trial and pays.
     >>> transition = jnp.array([[[1.0, 0.0], [0.25, 0.75]], [[0.0, 1.0], [0.0, 1.0]]])
-    >>> mdp = FiniteMDP.dense(transition, jnp.array([[0.0, -0.1], [3.0, 2.0]]), jnp.array([[0, 0], [1, 1]]), 0.9)
-    >>> mdp.backup(jnp.array([1.0, 4.0])).round(3).tolist()
-    [[0.9, 2.825], [3.0, 2.0]]
+    >>> mdp = FiniteMDP.dense(transition, jnp.array([[0.0, -0.125], [3.0, 2.0]]), jnp.array([[0, 0], [1, 1]]), 0.5)
+    >>> mdp.backup(jnp.array([1.0, 4.0])).tolist()
+    [[0.5, 1.5], [3.0, 2.0]]
 
     Raises `InputError` where numbers are not finite, probabilities are not such, or states are unknown.
     """
