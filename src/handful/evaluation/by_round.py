@@ -62,5 +62,5 @@ def count_steps(ax: Axes, record: Record) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(_counted))
 
 
-def _counted(steps: float, _: int | None = None) -> str:
+def _counted(steps: float | int | np.number, _: int | None = None) -> str:
     return f"{steps / 1e6:g}M" if abs(steps) >= 1e6 else f"{steps / 1e3:g}k" if abs(steps) >= 1e3 else f"{steps:g}"
