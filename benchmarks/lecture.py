@@ -136,7 +136,7 @@ def describe(out: Path) -> None:
         f"`python benchmarks/lecture.py {' '.join(sys.argv[1:])}`",
         "",
         "Mean and spread (std) over seeds: of the last row of each seed's curve, exploring included; and, where it was",
-        "asked for, of its last controller from fresh starts. Wall-clock is of the longest seed; seeds learned side by side.",
+        "asked for, of its last controller from fresh starts. Seeds learned side by side.",
         "",
         "| command | steps | seeds | last return | afresh, each seed | mean | wall-clock [s] |",
         "|---|---|---|---|---|---|---|",

@@ -128,15 +128,22 @@ def _dqn(name: str, task: Task, steps: int) -> DQN:
     return dataclasses.replace(learner, fading=gradients, exploration_steps=min(16_000, steps // 6))
 
 
+def _tabular(name: str, task: Task) -> dict[str, Any]:
+    """How values on a grid are learned: where nothing is paid until the end is found, by optimism instead of chance."""
+    if place(name).startswith("cartpole-swingup"):
+        return {"per_entry": 3, "initial": 25.0, "rate": 0.3, "exploration_steps": 0, "epsilon": 0.01}
+    return {"per_entry": per_entry(task)}
+
+
 def _by_tiles(rule: AbstractRule) -> Make:
     def make(name: str, task: Task, steps: int) -> TemporalDifference:
-        return TemporalDifference(features=tiles_of(place(name)), rule=rule, per_entry=per_entry(task))
+        return TemporalDifference(features=tiles_of(place(name)), rule=rule, **_tabular(name, task))
 
     return make
 
 
 def _dyna(name: str, task: Task, steps: int) -> DynaQ:
-    learner = TemporalDifference(features=Cells(grid_of(place(name))), per_entry=per_entry(task))
+    learner = TemporalDifference(features=Cells(grid_of(place(name))), **_tabular(name, task))
     return DynaQ(learner=learner)  # pyright: ignore[reportCallIssue] -- its sizes are the learner's
 
 

@@ -69,13 +69,15 @@ def practising_of(options: AgentOptions, env: Any, name: str) -> "AbstractAgent"
     from handful.agents.mbpo import mbpo
     from handful.agents.me_trpo import me_trpo
     from handful.agents.pets_policy import pets_policy
-    from handful.agents.policy_presets import per_entry, place
+    from handful.agents.policy_presets import place
     from handful.errors import InputError
     from handful.values.grids import grid_of
 
     if options.agent == "dp":
         _refuse(options, _OF_OTHERS, "is of other agents; dp counts in a grid")
-        return DPAgent(grid_of(place(name)), per_entry=per_entry(env.task))
+        choices = None if env.task.categorical else 3
+        optimism = 33.0 if place(name).startswith("cartpole-swingup") else 0.0  # more than can be had, discounted
+        return DPAgent(grid_of(place(name)), per_entry=choices, unvisited=optimism)
     _refuse(options, _OF_PLANNERS, f"does not fit --agent {options.agent}")
     learner = learner_of(options, env, name)
     if options.agent == "pets+policy":
