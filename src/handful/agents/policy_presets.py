@@ -148,9 +148,9 @@ def _dyna(name: str, task: Task, steps: int) -> DynaQ:
 
 
 MAKERS: dict[str, Make] = {
-    "sarsa": _by_tiles(Sarsa()),
-    "expected-sarsa": _by_tiles(ExpectedSarsa()),
-    "q-learning": _by_tiles(QLearning()),
+    "sarsa": _by_tiles(Sarsa()),  # pyright: ignore[reportCallIssue] -- a class says whether it waits
+    "expected-sarsa": _by_tiles(ExpectedSarsa()),  # pyright: ignore[reportCallIssue] -- a class says whether it waits
+    "q-learning": _by_tiles(QLearning()),  # pyright: ignore[reportCallIssue] -- a class says whether it waits
     "dyna-q": _dyna,
     "dqn": _dqn,
     "reinforce": _reinforce,

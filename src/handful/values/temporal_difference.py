@@ -1,7 +1,7 @@
 """Temporal differences: learn a worth from the worth of what comes next, step by step."""
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -31,7 +31,7 @@ class AbstractRule(eqx.Module):
 class QLearning(AbstractRule):
     """That of the best choice, whatever is done: the worth of the greedy policy is learned while exploring."""
 
-    waits: ClassVar[bool] = False
+    waits = False
 
     def __call__(self, q: Float[Array, "c"], epsilon: Float[Array, ""]) -> Float[Array, ""]:
         return q.max()
@@ -40,7 +40,7 @@ class QLearning(AbstractRule):
 class ExpectedSarsa(AbstractRule):
     """The mean over the choices that the epsilon-greedy actor may make."""
 
-    waits: ClassVar[bool] = False
+    waits = False
 
     def __call__(self, q: Float[Array, "c"], epsilon: Float[Array, ""]) -> Float[Array, ""]:
         return (1 - epsilon) * q.max() + epsilon * q.mean()
@@ -49,7 +49,7 @@ class ExpectedSarsa(AbstractRule):
 class Sarsa(AbstractRule):
     """That of the choice really made next. Where time runs out none is made, and the actor's mean stands in for it."""
 
-    waits: ClassVar[bool] = True
+    waits = True
 
     def __call__(self, q: Float[Array, "c"], epsilon: Float[Array, ""]) -> Float[Array, ""]:
         return (1 - epsilon) * q.max() + epsilon * q.mean()
