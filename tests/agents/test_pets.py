@@ -19,6 +19,7 @@ from handful.envs.registry import TASKS
 from handful.planning.cem import CEM
 from handful.planning.icem import ICEM
 from handful.policies.simple import ConstantPolicy, UniformPolicy
+from handful.propagation.doubt_only import DoubtOnly
 from handful.propagation.trajectory_sampling import TSInf
 from handful.training.learn import learn
 from handful.training.system import returns_of
@@ -110,6 +111,9 @@ def test_every_kind_of_settings_reaches_learner_and_planner():
             same(eqx.filter(one, eqx.is_array), eqx.filter(other, eqx.is_array))
         assert mine.learner.hidden == built.learner.hidden == settings.hidden
         assert mine.planner.horizon == built.planner.horizon == settings.horizon
+        assert mine.planner.follow_best == built.planner.follow_best == settings.follow_best
+        assert type(mine.propagator) is type(built.propagator)
+        assert isinstance(mine.propagator, DoubtOnly) != settings.noise
         assert mine.first_colour == built.first_colour == settings.first_colour
     assert {settings_of(task) for task in TASKS} == {"light", "arm", "legs"}
 

@@ -7,6 +7,7 @@ from handful.agents.pets_settings import LIGHT, Published, Settings, published
 from handful.models.ensemble_learner import EnsembleLearner, Minibatches, Rate
 from handful.planning.cem import CEM
 from handful.planning.icem import ICEM
+from handful.propagation.doubt_only import DoubtOnly
 from handful.propagation.trajectory_sampling import TSInf
 
 
@@ -18,7 +19,7 @@ def pets(*, members: int = 5, particles: int = 5, horizon: int | None = None, se
     return MPCAgent(
         pets_learner(members=members, settings=settings),
         pets_planner(horizon=horizon, settings=settings),
-        TSInf(particles),
+        TSInf(particles) if settings.noise else DoubtOnly(TSInf(particles)),
         first_colour=settings.first_colour,
     )
 
@@ -40,6 +41,7 @@ def pets_planner(*, horizon: int | None = None, settings: Settings = LIGHT) -> I
         decay=1.0,
         colour=jnp.asarray(settings.colour),
         std=jnp.asarray(settings.std),
+        follow_best=settings.follow_best,
     )
 
 

@@ -18,6 +18,8 @@ class Settings:
     horizon: int = 20
     colour: float = 2.0  # of iCEM's noise
     std: float = 0.5  # of iCEM's first samples, in half-ranges
+    follow_best: bool = False  # the best candidate of the last iteration, not the elites' mean
+    noise: bool = True  # whether plans meet the noise that nets foretell, or their members' doubt alone
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,17 @@ SETTINGS = {
     "light": LIGHT,
     # Arms: wild data spoil the fit, small torques do the work, and plain likelihood learns the quiet places too.
     "arm": Settings(decay=5e-4, rate=1e-3, tempering=0.0, first_colour=None, candidates=100, std=0.2),
-    # Legs: data are many, and a longer fit pays.
-    "legs": Settings(hidden=(128, 128), decay=5e-4, rate=1e-3, tempering=0.0, least_steps=4000, most_steps=8000),
+    # Legs: data are many, so a longer fit pays; nothing but what nets miss is random; red noise is too slow for a gait.
+    "legs": Settings(
+        hidden=(128, 128),
+        least_steps=8000,
+        most_steps=8000,
+        candidates=100,
+        horizon=25,
+        colour=0.25,
+        follow_best=True,
+        noise=False,
+    ),
 }
 
 _OF_TASK = {

@@ -256,6 +256,7 @@ def _planner(options: AgentOptions, task: "Task", name: str) -> "AbstractPlanner
 
 
 def _propagator(options: AgentOptions) -> "AbstractPropagator":
+    from handful.agents.pets_settings import SETTINGS
     from handful.errors import InputError
     from handful.propagation.doubt_only import DoubtOnly
     from handful.propagation.moments import DistributionSampling, Expectation, MomentMatching
@@ -281,4 +282,6 @@ def _propagator(options: AgentOptions) -> "AbstractPropagator":
             if members > 1
             else f"--particles must be at least 1, got {particles}"
         )
-    return DoubtOnly(kind(particles)) if model in POINTS else kind(particles)
+    usually = options.agent == "pets" and options.propagation is None and not options.paper and _has_nets(model)
+    quiet = model in POINTS or (usually and not SETTINGS[options.settings or "light"].noise)
+    return DoubtOnly(kind(particles)) if quiet else kind(particles)
