@@ -19,7 +19,13 @@ KNOWN = {
     "accepted": ("steps accepted", "the share of line searches that found a better policy"),
     "entropy": ("entropy of the policy [nats]", "how much it explores"),
     "epsilon": ("share of random actions", "how much it explores"),
-    "loss": ("loss", "the error of the values that were learned, on their own targets"),
+    "rate": ("learning rate", "how far a step goes"),
+    "trained": ("share of updates that trained", "below 1 while the replay fills"),
+    "replay": ("steps in the replay", "what is learned from"),
+    "pairs": ("pairs of cell and action met", "what the model in a table holds"),
+    "loss": ("loss", "how far values are from their targets"),
+    "td_error": ("temporal-difference error", "how far values are from their targets"),
+    "value": ("value", "what the learned values promise; far above all returns, they have run away"),
     "explained": ("variance explained by the value", "1 is a perfect value, 0 no better than a constant"),
 }
 

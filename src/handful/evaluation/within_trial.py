@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from handful.evaluation import canvas
 from handful.evaluation.canvas import AIM, DASHED, EXPECTED, HAPPENED, STEEL
@@ -30,6 +31,8 @@ def traces(record: Record, trial: int, beside: list[int]) -> Figure:
         ax.set_ylim(canvas.limits(*(visited(other)[:, index] for other in others)))
     for index, ax in enumerate(axes[len(names) : -1]):
         _steps(ax, time, done[:, index])
+        if record.categorical:
+            ax.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         task = None if record.categorical else record.task
         bounds = [(float(task.low[index]), float(task.high[index]))] if task else []
         bounds = np.array(bounds)[np.isfinite(bounds)]

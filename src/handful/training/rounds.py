@@ -32,7 +32,8 @@ class Rounds:
     The return of a round is the mean over the trials that ended in it, noise of exploring included. Round 0 is what the
     untrained policy does in one trial. A simulator shows for each round a trial under what was learned, without that
     noise; it teaches nothing, and its steps are not counted. A system on the host shows the first trial of the round,
-    and takes no step that is not learned from. Where no trial ended, the round has the return of the one shown.
+    and takes no step that is not learned from, round 0 apart. Where no trial ended, the round has the return of the
+    one shown.
     """
 
     def __init__(
