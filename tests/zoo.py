@@ -37,6 +37,7 @@ from handful.planning.ilqr import ILQR
 from handful.planning.mpc import MPC
 from handful.planning.mppi import MPPI
 from handful.planning.problem import Problem
+from handful.planning.prompted import Prompted
 from handful.planning.shooting import RandomShooting
 from handful.policies.choices import Choices, EpsilonGreedy
 from handful.policies.mlp import MLP
@@ -192,6 +193,7 @@ PLANNERS = {
     "ILQR": lambda: ILQR(HORIZON, iterations=3),
     "GradientPlanner": lambda: GradientPlanner(HORIZON, starts=3, iterations=4),
     "MPPI": lambda: MPPI(HORIZON, candidates=20, iterations=2),
+    "Prompted": lambda: Prompted(CEM(HORIZON, candidates=24, elites=5, iterations=2), ConstantPolicy(ACTION)),
 }
 
 

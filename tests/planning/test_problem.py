@@ -185,3 +185,25 @@ def test_risk_sees_returns_of_particles_not_steps():
         np.testing.assert_allclose(EVALUATE(problem, obs, plan[None]), [1.0], atol=1e-5)
     shown = problem.propagator(KEY, problem.model, OpenLoop(plan), obs, plan.shape[0]).obs[:, 1:, 1]
     np.testing.assert_allclose(shown, [[1, -1, 1, -1], [-1, 1, -1, 1]], atol=1e-5)
+
+
+def test_a_tail_counts_what_the_last_observation_is_worth():
+    """After four steps obs is 4; the discount of what follows is that of step 4. No part of a particle's return."""
+    problem = dataclasses.replace(counting(lambda obs, action, next_obs: action[0]), tail=lambda obs: 10.0 * obs[0])
+    expected = sum(0.9**t * a for t, a in enumerate([0.3, -0.8, 1.2, 0.5])) + 0.9**4 * 40
+    np.testing.assert_allclose(worth(problem, [0.3, -0.8, 1.2, 0.5]), [expected], rtol=1e-6)
+    returns = problem.particle_returns(KEY, jnp.zeros(1), jnp.array([0.3, -0.8, 1.2, 0.5])[:, None])
+    np.testing.assert_allclose(returns, expected - 0.9**4 * 40, rtol=1e-5)
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+def test_nothing_follows_the_end_and_a_tail_that_is_not_finite_ranks_last(poison):
+    """Whatever the tail says of what comes after it: obs is 3 where the task ends."""
+    reward = lambda obs, action, next_obs: next_obs[0]  # noqa: E731
+    over = dataclasses.replace(
+        counting(reward, lambda obs: obs[0] == 3), tail=lambda obs: jnp.where(obs[0] == 6, poison, 5.0)
+    )
+    np.testing.assert_allclose(worth(over, [0.1] * 6), [outlived(1 + 0.9 * 2 + 0.81 * 3, 4)], rtol=1e-6)
+    going = dataclasses.replace(counting(reward), tail=over.tail)
+    assert worth(going, [0.1] * 6) == -np.inf
+    np.testing.assert_allclose(worth(going, [0.1] * 2), [1 + 0.9 * 2 + 0.81 * 5], rtol=1e-6)

@@ -1,5 +1,7 @@
 """Where planner and belief meet: what is a plan worth?"""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -15,12 +17,17 @@ from handful.propagation.risk import AbstractRisk, Mean
 from handful.task import Task
 from handful.types import Rollout
 
+Tail = Callable[[Float[Array, "o"]], Float[Array, ""]]  # an equinox.Module, if it has weights
+
 FALLEN = 1e-6  # of a plan's worth, for each step it does not survive: ten times what float32 tells apart
 LEAST = 1e-30  # stands for a worth of zero; a millionth of it is still an ordinary float32
 
 
 class Problem(eqx.Module):
     """The task to do, the belief to trust, how its uncertainty travels, and how risk is weighed.
+
+    With a `tail`, what a plan is worth counts too what its last observation is worth, discounted, in every particle
+    that is still going on there.
 
     A return ends with the step that terminates. Of two plans that return the same, the one that survives longer ranks
     first: each step that a plan does not survive, in the mean over particles, takes a millionth of its size from what
@@ -34,6 +41,7 @@ class Problem(eqx.Module):
     propagator: AbstractPropagator
     risk: AbstractRisk = eqx.field(default_factory=Mean)
     mesh: Mesh | None = eqx.field(static=True, default=None)  # devices to spread candidates over
+    tail: Tail | None = None
 
     def particle_returns(
         self, key: PRNGKeyArray, obs: Float[Array, "o"], plan: Float[Array, "h a"]
@@ -46,7 +54,10 @@ class Problem(eqx.Module):
         self, key: PRNGKeyArray, obs: Float[Array, "o"], policy: AbstractPolicy, horizon: int
     ) -> Float[Array, ""]:
         """What a policy is worth over `horizon` steps; minus infinity where a particle is not finite."""
-        returns, lost = self._outcomes(self.propagator(key, self.model, policy, obs, horizon))
+        rollout = self.propagator(key, self.model, policy, obs, horizon)
+        returns, lost = self._outcomes(rollout)
+        if self.tail is not None:
+            returns = returns + jax.vmap(self._later, in_axes=(0, 0, None))(rollout.obs[:, -1], lost, horizon)
         value = self.risk(returns)
         tie = FALLEN * lost.mean() * jnp.maximum(jnp.abs(value), LEAST)
         ranked = value - jax.lax.stop_gradient(tie)
@@ -74,6 +85,11 @@ class Problem(eqx.Module):
         discounts = jnp.cumprod(later)  # exact to the last bits, where some backends' powers are not
         returned = jnp.where(finite, jnp.sum(jnp.where(alive, discounts * rewards, 0.0)), -jnp.inf)
         return returned, over.sum().astype(returned.dtype)
+
+    def _later(self, last: Float[Array, "o"], lost: Float[Array, ""], horizon: int) -> Float[Array, ""]:
+        """What follows the last observation, discounted; nothing where the task has ended by then."""
+        assert self.tail is not None
+        return jnp.where(lost > 0, 0.0, self.task.discount**horizon * self.tail(last))
 
 
 def _worths(shared: tuple[Problem, PRNGKeyArray, Float[Array, "o"]], plans: Float[Array, "n h a"]) -> Float[Array, "n"]:

@@ -25,7 +25,12 @@ class RewardScale(eqx.Module):
         return cls(jnp.zeros(envs), jnp.zeros(()), jnp.zeros(()), jnp.ones(()))
 
     def __call__(self, rewards: Float[Array, "t n"]) -> Float[Array, "t n"]:
-        return jnp.clip(rewards / jnp.sqrt(jnp.maximum(self.var, _LEAST_VAR)), -_FAR, _FAR)
+        return jnp.clip(rewards / self.unit, -_FAR, _FAR)
+
+    @property
+    def unit(self) -> Float[Array, ""]:
+        """What a scaled reward of one stands for."""
+        return jnp.sqrt(jnp.maximum(self.var, _LEAST_VAR))
 
     def seeing(
         self, rewards: Float[Array, "t n"], over: Bool[Array, "t n"], discount: Float[Array, ""]

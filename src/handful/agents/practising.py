@@ -1,0 +1,93 @@
+"""Learn a belief, let a policy practise in its worlds, act with the policy: ME-TRPO, MBPO and their relatives."""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from handful.agents.base import AbstractAgent
+from handful.agents.explorer import explorer
+from handful.data.dataset import Dataset
+from handful.errors import InputError
+from handful.fields import Real, real
+from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
+from handful.policies.base import AbstractPolicy
+from handful.policies.learner import AbstractPolicyLearner
+from handful.policies.stochastic import GaussianHead
+from handful.policy_optimization.base import ActorCriticState
+from handful.policy_optimization.imagined import Imagined
+from handful.policy_optimization.improvement import Improved, Improvement
+from handful.task import Task
+
+
+class PractisingState(eqx.Module):
+    """What goes on from one fit to the next: weights and memories of the belief, and of the policy."""
+
+    belief: Any
+    policy: Any
+    improved: Improved  # what the last practice came to
+
+
+class PractisingAgent(AbstractAgent):
+    """Any learner of beliefs x any optimiser of policies, which learns from imagined trials alone.
+
+    On the system it acts without the noise that the optimiser learns by. A Gaussian policy that has become sure of
+    itself in one belief begins to practise in the next one with at least `least_log_std`.
+    """
+
+    learner: AbstractLearner
+    optimiser: AbstractPolicyLearner
+    improvement: Improvement = eqx.field(default_factory=Improvement)
+    length: int = eqx.field(static=True, default=200)  # [steps] of an imagined trial, at most the system's
+    worlds: int = eqx.field(static=True, default=5)  # drawn from a belief that has no members
+    anew: Real = real(0.5)  # the share of imagined trials that begin where trials on the system began
+    least_log_std: Real = real(-1.0)
+    first_colour: float | None = None
+
+    def __check_init__(self) -> None:
+        if self.length < 1 or self.worlds < 1:
+            raise InputError(
+                f"imagined trials have at least one step in at least one world, got length={self.length} and "
+                f"worlds={self.worlds}"
+            )
+        if self.optimiser.whole_trials and self.length > self.optimiser.length:
+            raise InputError(
+                f"{type(self.optimiser).__name__} learns from whole trials, and acts for {self.optimiser.length} steps "
+                f"between two updates: imagined trials must be no longer, got length={self.length}"
+            )
+
+    def init(self, key: PRNGKeyArray, task: Task) -> PractisingState:
+        belief_key, policy_key = jax.random.split(key)
+        belief, none = self.learner.init(belief_key, task), jnp.zeros((), int)
+        count = self.learner.model(belief).world_count or self.worlds
+        return PractisingState(belief, self.optimiser.init(policy_key, task), Improved(jnp.zeros(count), none, none))
+
+    def explorer(self, key: PRNGKeyArray, task: Task) -> AbstractPolicy:
+        return explorer(key, task, self.first_colour)
+
+    def fit(
+        self, key: PRNGKeyArray, task: Task, state: PractisingState, data: Dataset
+    ) -> tuple[PractisingState, FitReport]:
+        belief_key, world_key, policy_key = jax.random.split(key, 3)
+        belief, report = self.learner.fit(belief_key, state.belief, data)
+        length = min(self.length, task.horizon)
+        model, like = self.learner.model(belief), {"length": length, "worlds": self.worlds, "anew": self.anew}
+        env = Imagined.of(world_key, task, model, data, **like)
+        improvement = dataclasses.replace(self.improvement, length=min(self.improvement.length, task.horizon))
+        policy, improved = improvement(policy_key, env, self.optimiser, self._unsure(state.policy))
+        return PractisingState(belief, policy, improved), report
+
+    def model(self, state: PractisingState) -> AbstractDynamics:
+        return self.learner.model(state.belief)
+
+    def policy(self, task: Task, state: PractisingState) -> AbstractPolicy:
+        return self.optimiser.policy(state.policy)
+
+    def _unsure(self, state: Any) -> Any:
+        if isinstance(state, ActorCriticState) and isinstance(state.policy.head, GaussianHead):
+            wider = jnp.maximum(state.policy.head.log_std, self.least_log_std)
+            return eqx.tree_at(lambda s: s.policy.head.log_std, state, wider)
+        return state

@@ -1,0 +1,127 @@
+"""Agents whose policies learn in imagined trials: what goes on from fit to fit, and that they learn."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from handful.agents.mbpo import mbpo
+from handful.agents.me_trpo import me_trpo
+from handful.agents.pets_policy import PromptedAgent
+from handful.agents.practising import PractisingAgent
+from handful.data.dataset import Dataset
+from handful.envs.point_mass import PointMass
+from handful.errors import InputError
+from handful.models.linear import LinearLearner
+from handful.planning.cem import CEM
+from handful.planning.prompted import Prompted
+from handful.policy_optimization.base import Nets
+from handful.policy_optimization.improvement import Improvement
+from handful.policy_optimization.ppo import PPO
+from handful.policy_optimization.reinforce import Reinforce
+from handful.policy_optimization.returns import GAE
+from handful.propagation.trajectory_sampling import TSInf
+from handful.training.learn import learn
+from handful.types import Transition
+from probes import counted, differ, same, task_of
+
+KEY = jax.random.key(8)
+TASK = task_of(lambda obs, action, next_obs: -jnp.sum((next_obs - 0.7) ** 2), 1, [-1.0], [1.4], horizon=5)
+DISCOUNT = 0.8
+
+
+def recorded(rows=4, capacity=9):
+    """x' = x + u, from one trial."""
+    obs = jnp.linspace(-0.4, 0.9, rows)[:, None]
+    action = jnp.linspace(0.5, -0.3, rows)[:, None] ** 2
+    no = jnp.zeros(rows, bool)
+    return Dataset.empty(TASK, capacity).add(Transition(obs, action, -obs[:, 0], obs + action, no, no), 0)
+
+
+def small(**settings):
+    """Few steps, small nets."""
+    optimiser = PPO(
+        envs=3, length=4, epochs=2, minibatches=2, advantages=GAE(DISCOUNT), nets=Nets(hidden=(5,)), scale_rewards=True
+    )
+    improvement = Improvement(updates=2, tries=3, blocks=2, share=0.0)
+    like = {"improvement": improvement, "length": 4, "worlds": 2} | settings
+    return PractisingAgent(LinearLearner(), optimiser, **like)
+
+
+@pytest.fixture(scope="module")
+def fit():
+    compiled, traces = counted(lambda key, agent, state, data: agent.fit(key, TASK, state, data)[0])
+    yield compiled
+    assert traces.count == 1  # whatever the data, the weights and the hyperparameters
+
+
+def test_belief_and_policy_go_on_from_fit_to_fit(fit):
+    agent = small()
+    start = agent.init(KEY, TASK)
+    first = fit(KEY, agent, start, recorded())
+    second = fit(KEY, agent, first, recorded(7))
+    assert jax.tree.map(jax.typeof, first) == jax.tree.map(jax.typeof, start)
+    assert (int(first.policy.updates), int(second.policy.updates)) == (4, 8)
+    assert int(second.improved.updates) == int(second.improved.kept) == 4
+    assert differ(first.policy.policy.head, second.policy.policy.head)
+    assert differ(start.belief, first.belief)
+
+
+def test_without_practice_the_policy_stays_and_is_unsure_again(fit):
+    agent = small(least_log_std=-0.4, improvement=dataclasses.replace(small().improvement, blocks=0))
+    sure = eqx.tree_at(lambda s: s.policy.policy.head.log_std, agent.init(KEY, TASK), jnp.array([-2.5]))
+    after = fit(KEY, agent, sure, recorded())
+    np.testing.assert_allclose(after.policy.policy.head.log_std, -0.4)
+    same(after.policy.policy.head.net, sure.policy.policy.head.net)
+    assert int(after.improved.updates) == 0
+    bold = eqx.tree_at(lambda s: s.policy.policy.head.log_std, sure, jnp.array([0.3]))
+    np.testing.assert_allclose(fit(KEY, agent, bold, recorded()).policy.policy.head.log_std, 0.3)
+
+
+def test_it_acts_without_noise():
+    agent = small()
+    policy = agent.policy(TASK, agent.init(KEY, TASK))
+    act = jax.jit(lambda key: policy(key, jnp.array([0.3]), policy.init())[0])
+    same(act(KEY), act(jax.random.key(1)))
+
+
+def test_bad_settings():
+    with pytest.raises(InputError, match="at least one step in at least one world, got length=0"):
+        small(length=0)
+    with pytest.raises(InputError, match="must be no longer, got length=9"):
+        PractisingAgent(LinearLearner(), Reinforce(length=5), length=9)
+    with pytest.raises(InputError, match="an actor-critic such as PPO or TRPO; got Reinforce"):
+        PromptedAgent(PractisingAgent(LinearLearner(), Reinforce(length=5), length=5), CEM(2), TSInf(2))
+
+
+def test_a_planner_gets_policy_value_and_discount():
+    """The value is in the units of the reward: what the optimiser divided by is multiplied again."""
+    agent = PromptedAgent(small(), CEM(2, candidates=6, elites=2, iterations=1), TSInf(2))
+    state = eqx.tree_at(lambda s: s.policy.rewards.var, agent.init(KEY, TASK), jnp.array(6.25))
+    controller = agent.policy(TASK, state)
+    assert isinstance(controller.planner, Prompted)
+    assert controller.problem.tail is not None
+    obs = jnp.array([0.3])
+    np.testing.assert_allclose(controller.problem.tail(obs), 2.5 * state.policy.value(obs), rtol=1e-6)
+    np.testing.assert_allclose(controller.problem.task.discount, DISCOUNT)
+    ours, _ = controller.planner.policy(KEY, obs, None)
+    expected, _ = agent.practice.policy(TASK, state)(KEY, obs, None)
+    same(ours, expected)
+
+
+def brief(agent, **settings):
+    """Fewer blocks, and the given optimiser's settings."""
+    improvement = dataclasses.replace(agent.improvement, blocks=12)
+    optimiser = dataclasses.replace(agent.optimiser, **settings)
+    return dataclasses.replace(agent, improvement=improvement, optimiser=optimiser)
+
+
+@pytest.mark.parametrize("make", [me_trpo, mbpo], ids=lambda make: make.__name__)
+def test_it_brings_a_mass_to_rest(make):
+    """After three controlled trials; zero action earns about -106, random -1040, the regulator -14 at best."""
+    agent = make("pendulum", learner=LinearLearner())  # its discount is short enough for this task too
+    returns = learn(PointMass(), brief(agent), trials=3, seed=1).returns
+    assert max(returns[1:]) > -60, returns
