@@ -1,5 +1,6 @@
 """A model from a log, and the account of it: as a command and as functions."""
 
+import dataclasses
 import json
 
 import jax
@@ -175,6 +176,8 @@ def test_command(log, tmp_path, capsys, monkeypatch):
     assert config["notes"] == ["No task was named, so no entry counts as an angle, and time counts steps."]
     with pytest.raises(InputError, match="already holds"):
         fit.run(options)
+    _, config = fit.fitted(dataclasses.replace(options, model="truth"), load_log(log))
+    assert config["notes"][1:] == [fit.NOISELESS], "what scores of a belief without noise are worth"
 
 
 @pytest.mark.parametrize("model", ["linear", "gp"])

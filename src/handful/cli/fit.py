@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from handful.models.base import AbstractLearner
 
 
+NOISELESS = (
+    "The true dynamics know neither noise nor doubt: likelihood, coverage and calibration judge the rounding of float32 "
+    "here, and only errors tell how well the data follow the task."
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """Fit a model to recorded trials, and tell what it knows on trials that it never saw."""
@@ -86,7 +92,11 @@ def fitted(options: Options, log: "Log") -> tuple["ModelFit", dict[str, Any]]:
     )
     given = {name: value for name, value in dataclasses.asdict(options).items() if name != "out"}
     config = {"handful": __version__, **given, "data": str(options.data), "task": options.task or log.task}
-    return fit, {**config, "timed": env is not None, "notes": [*log.notes, *notes]}
+    return fit, {
+        **config,
+        "timed": env is not None,
+        "notes": [*log.notes, *notes, *([NOISELESS] * (options.model == "truth"))],
+    }
 
 
 def _environment(options: Options, log: "Log") -> tuple[Any, list[str]]:
