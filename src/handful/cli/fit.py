@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 NOISELESS = (
-    "The true dynamics know neither noise nor doubt: likelihood, coverage and calibration judge the rounding of float32 "
-    "here, and only errors tell how well the data follow the task."
+    "The true dynamics know neither noise nor doubt: likelihood, coverage and calibration judge float32's rounding, "
+    "and only errors tell how well the data follow the task."
 )
 
 
