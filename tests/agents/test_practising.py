@@ -17,7 +17,10 @@ from handful.envs.point_mass import PointMass
 from handful.errors import InputError
 from handful.models.linear import LinearLearner
 from handful.planning.cem import CEM
+from handful.planning.mpc import MPC
+from handful.planning.problem import Problem
 from handful.planning.prompted import Prompted
+from handful.policies.simple import ConstantPolicy
 from handful.policy_optimization.base import Nets
 from handful.policy_optimization.improvement import Improvement
 from handful.policy_optimization.ppo import PPO
@@ -25,6 +28,7 @@ from handful.policy_optimization.reinforce import Reinforce
 from handful.policy_optimization.returns import GAE
 from handful.propagation.trajectory_sampling import TSInf
 from handful.training.learn import learn
+from handful.training.system import returns_of
 from handful.types import Transition
 from probes import counted, differ, same, task_of
 
@@ -112,16 +116,33 @@ def test_a_planner_gets_policy_value_and_discount():
     same(ours, expected)
 
 
-def brief(agent, **settings):
-    """Fewer blocks, and the given optimiser's settings."""
-    improvement = dataclasses.replace(agent.improvement, blocks=12)
-    optimiser = dataclasses.replace(agent.optimiser, **settings)
+def brief(agent, length):
+    """Few steps an update, few trials to try a policy in."""
+    improvement = dataclasses.replace(agent.improvement, tries=4, blocks=12)
+    optimiser = dataclasses.replace(agent.optimiser, envs=8, length=length)
     return dataclasses.replace(agent, improvement=improvement, optimiser=optimiser)
 
 
-@pytest.mark.parametrize("make", [me_trpo, mbpo], ids=lambda make: make.__name__)
-def test_it_brings_a_mass_to_rest(make):
-    """After three controlled trials; zero action earns about -106, random -1040, the regulator -14 at best."""
-    agent = make("pendulum", learner=LinearLearner())  # its discount is short enough for this task too
-    returns = learn(PointMass(), brief(agent), trials=3, seed=1).returns
+# Zero action brings a mass about -106, random action -1040, the regulator -14 at best.
+def test_me_trpo_brings_a_mass_to_rest():
+    agent = me_trpo("pendulum", learner=LinearLearner(), length=25)  # its discount is short enough for this task too
+    returns = learn(PointMass(), brief(agent, 50), trials=2, seed=1).returns
     assert max(returns[1:]) > -60, returns
+
+
+def test_mbpo_brings_a_mass_to_rest_and_helps_a_planner_of_three_steps():
+    """From the same four starts: the planner that it helped, its own policy, the planner by itself, and zero action."""
+    task, practice = PointMass().task, brief(mbpo("pendulum", learner=LinearLearner(), length=25), 50)
+    agent = PromptedAgent(practice, CEM(3, candidates=30, elites=5, iterations=2), TSInf(5))
+    learned = learn(PointMass(), agent, trials=2, seed=1)
+    by_itself = MPC(agent.planner, Problem(task, learned.model, agent.propagator))
+    policies = (
+        learned.policy,
+        practice.policy(task, learned.state.agent),
+        by_itself,
+        ConstantPolicy(jnp.zeros(task.action_size)),
+    )
+    starts = jax.random.split(KEY, 4)
+    helped, alone, short, zero = (float(np.mean(returns_of(starts, PointMass(), policy))) for policy in policies)
+    assert alone > 0.6 * zero
+    assert helped > short + 0.2 * abs(zero)

@@ -12,7 +12,7 @@ from handful.policy_optimization.steps import Adam
 
 
 def mbpo(
-    task: str = "cartpole-swingup", *, learner: AbstractLearner | None = None, length: int = 20, blocks: int = 20
+    task: str = "cartpole-swingup", *, learner: AbstractLearner | None = None, length: int = 50, blocks: int = 20
 ) -> PractisingAgent:
     """Model-based policy optimisation by PPO, whose value tells what follows the end of a branch.
 
@@ -21,7 +21,7 @@ def mbpo(
     """
     told = preset(task)
     optimiser = PPO(
-        envs=50,
+        envs=20,
         length=length,
         minibatches=8,
         advantages=GAE(told.discount, told.decay),
@@ -34,6 +34,5 @@ def mbpo(
         optimiser,
         Improvement(blocks=blocks, patience=blocks),
         length=length,
-        anew=0.1,
         first_colour=1.0,
     )

@@ -32,5 +32,7 @@ def me_trpo(
         optimiser,
         Improvement(blocks=blocks, patience=8),
         length=length,
+        anew=0.1,
+        least_log_std=0.0,
         first_colour=1.0,
     )
