@@ -10,6 +10,7 @@ import argparse
 import ast
 import dataclasses
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def main() -> None:
     env = load(options.task)
     returns = [learn(env, agent, trials=options.trials, seed=seed).returns for seed in options.seeds]
     options.out.mkdir(parents=True, exist_ok=True)
-    name = "-".join(options.changes).replace("=", "").replace(" ", "") or "as-they-are"
+    name = re.sub(r"[^\w.]+", "-", " ".join(options.changes)).strip("-") or "as-they-are"
     tried = {
         "command": shlex.join(["python", "benchmarks/settings_tries.py", *sys.argv[1:]]),
         "settings": dataclasses.asdict(settings),
