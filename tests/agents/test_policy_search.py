@@ -89,5 +89,5 @@ def test_the_first_fit_places_the_policy_and_later_ones_keep_it():
 def test_it_brings_a_mass_to_rest(seed):
     """Random earns about -1040, zero action -106, the regulator -14 at best. 200 gradients a trial."""
     agent = PolicySearchAgent(pets_learner(), TSInf(5), Ascent(horizon=50, steps=200))
-    returns = learn(PointMass(), agent, trials=2, seed=seed).returns
+    returns = learn(PointMass(), agent, trials=3, seed=seed).returns
     assert max(returns[1:]) > -40, returns

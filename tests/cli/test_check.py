@@ -57,7 +57,7 @@ def test_a_sound_task_ends_with_zero(handful):
 def test_bad_input_is_refused(refused, handful, tmp_path):
     assert "--trials must be at least 1, got 0" in refused("check", "pendulum", "--trials", 0)
     assert "--steps must be at least 1, got -3" in refused("check", "pendulum", "--steps", -3)
-    assert "did you mean pendulum?" in refused("check", "pendullum")
+    assert "did you mean pendulum or pendulum-v1?" in refused("check", "pendullum")
     (tmp_path / "own.py").write_text(OWN)
     said = handful("check", f"{tmp_path / 'own.py'}:Failing")
     assert said.code == 2

@@ -200,8 +200,8 @@ def test_the_examples_load_and_move():
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("cartpole", "there is no task 'cartpole'; did you mean cartpole-swingup.* `handful tasks` lists"),
-        ("Pendullum", r"did you mean pendulum\?"),
+        ("cartpole", "no task 'cartpole'; did you mean cartpole-v1 or cartpole-swingup.* `handful tasks` lists"),
+        ("Pendullum", r"did you mean pendulum or pendulum-v1\?"),
         ("Reacher-v5", r"did you mean gymnasium:Reacher-v5\?"),
         ("zzz", "there is no task 'zzz'; `handful tasks` lists the built-in ones"),
         ("", "there is no task ''; `handful tasks` lists"),

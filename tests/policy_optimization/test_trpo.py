@@ -19,6 +19,7 @@ from handful.types import Transition
 from probes import same
 
 KEY, OTHER = jax.random.split(jax.random.key(5))
+PRODUCTS = 37  # no other loop is as long
 SEEN = jnp.asarray(np.random.default_rng(2).normal(size=(9, 3)), jnp.float32)
 HEADS = {
     "gaussian": GaussianHead(MLP.init(KEY, (3, 4, 2)), jnp.array([-0.4, 0.3])),
@@ -150,17 +151,22 @@ def test_no_update_leaves_the_region_and_the_log_says_which_moved():
 
 
 def products_of(jaxpr, inside=False):
-    """The precision of every matrix product in a loop whose end the data decide."""
+    """The precision of every matrix product in conjugate gradients and in the line search, by the loops they are."""
     for equation in jaxpr.eqns:
         if inside and equation.primitive.name == "dot_general":
             yield equation.params["precision"]
         for sub in jaxprs_in_params(equation.params):
-            yield from products_of(sub, inside or equation.primitive.name == "while")
+            yield from products_of(sub, inside or searches(equation))
+
+
+def searches(equation):
+    """A loop whose end the data decide, or one as long as conjugate gradients are."""
+    return equation.primitive.name == "while" or equation.params.get("length") == PRODUCTS
 
 
 def test_conjugate_gradients_and_line_search_multiply_at_the_highest_precision():
     """In the update as the learner is asked for it, whatever the default is."""
-    one = learner()
+    one = learner(products=PRODUCTS)
     state = one.init(KEY, zoo.TASK)
     shape = (3, 3)
     batch = Transition(
