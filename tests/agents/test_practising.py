@@ -104,7 +104,7 @@ def test_bad_settings():
 def test_a_planner_gets_policy_value_and_discount():
     """The value is in the units of the reward: what the optimiser divided by is multiplied again."""
     agent = PromptedAgent(small(), CEM(2, candidates=6, elites=2, iterations=1), TSInf(2))
-    state = eqx.tree_at(lambda s: s.policy.rewards.var, agent.init(KEY, TASK), jnp.array(6.25))
+    state = eqx.tree_at(lambda s: s.policy.rewards.moments.var, agent.init(KEY, TASK), jnp.array(6.25))
     controller = agent.policy(TASK, state)
     assert isinstance(controller.planner, Prompted)
     assert controller.problem.tail is not None

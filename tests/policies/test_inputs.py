@@ -17,8 +17,8 @@ def test_moments_of_batches_of_unequal_sizes_are_those_of_all():
     inputs = Inputs.of(zoo.TASK)
     for batch in (OBS[:7].reshape(7, 1, 3), OBS[7:19].reshape(4, 3, 3), OBS[19:].reshape(41, 1, 3)):
         inputs = see(inputs, jnp.asarray(batch, jnp.float32))
-    np.testing.assert_allclose(inputs.mean, SEEN.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(inputs.var, SEEN.var(0), rtol=1e-3)  # of 300 +- 20 in float32
+    np.testing.assert_allclose(inputs.moments.mean, SEEN.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(inputs.moments.var, SEEN.var(0), rtol=1e-3)  # of 300 +- 20 in float32
     expected = (SEEN[3] - SEEN.mean(0)) / SEEN.std(0)
     np.testing.assert_allclose(inputs(jnp.asarray(OBS[3], jnp.float32)), expected, rtol=1e-3, atol=1e-3)
     far = inputs(jnp.array([1e5, 0.3, -50.0]))

@@ -62,7 +62,7 @@ def test_before_the_first_step_the_ratio_is_one_also_where_inputs_are_standardis
     """The probabilities that samples carry are those of the actor that drew them."""
     state, batch, samples, _, _ = update
     actor = PPO_.actor(state)
-    assert actor.inputs.count == 12
+    assert actor.inputs.moments.count == 12
     log_prob = jax.jit(jax.vmap(jax.vmap(lambda o, c: actor.distribution(o).log_prob(c))))(batch.obs, batch.action)
     np.testing.assert_allclose(samples.log_prob, log_prob.reshape(-1), rtol=1e-5, atol=1e-5)
 
@@ -174,9 +174,9 @@ def test_rewards_are_scaled_by_what_was_seen_of_this_batch_too():
     state, batch, samples, scale = sampled(KEY)
     each = jax.vmap(jax.vmap(state.value))
     following = jnp.where(batch.terminated, 0.0, each(batch.next_obs))
-    expected = batch.reward / jnp.sqrt(scale.var) + 0.9 * following - each(batch.obs)
+    expected = batch.reward / jnp.sqrt(scale.moments.var) + 0.9 * following - each(batch.obs)
     np.testing.assert_allclose(samples.advantage.reshape(6, 2), expected, rtol=1e-4, atol=1e-4)
-    assert scale.count == 12
+    assert scale.moments.count == 12
 
 
 @pytest.mark.parametrize("penalty", [DualDescent(beta=30.0, target=0.01), Doubling(beta=30.0, target=0.01)])

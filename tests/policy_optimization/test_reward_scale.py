@@ -31,7 +31,7 @@ def seen_in_two(rewards):
 
 def test_rewards_are_divided_by_the_std_of_all_returns_so_far():
     scale, std = seen_in_two(REWARDS), returns_so_far(REWARDS, OVER).std()
-    np.testing.assert_allclose(jnp.sqrt(scale.var), std, rtol=1e-5)
+    np.testing.assert_allclose(jnp.sqrt(scale.moments.var), std, rtol=1e-5)
     rewards = jnp.array([[4.0, -7.0], [1e4, -1e4]])
     np.testing.assert_allclose(scale(rewards), [[4.0 / std, -7.0 / std], [10.0, -10.0]], rtol=1e-5)
 
@@ -41,4 +41,4 @@ def test_a_reward_that_is_no_number_counts_as_none_and_ends_its_trial():
     bad[1, 0], bad[4, 1] = np.nan, np.inf
     over[1, 0] = over[4, 1] = True
     std = returns_so_far(np.where(np.isfinite(bad), bad, 0.0), over).std()
-    np.testing.assert_allclose(jnp.sqrt(seen_in_two(bad).var), std, rtol=1e-5)
+    np.testing.assert_allclose(jnp.sqrt(seen_in_two(bad).moments.var), std, rtol=1e-5)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from handful.agents.dynamic_programming import DPAgent
 from handful.policies.learner import AbstractPolicyLearner
 from handful.policy_optimization.actor_critic import a2c
 from handful.policy_optimization.base import Nets
@@ -57,13 +58,18 @@ _PRESETS = {
 _PRESETS["pendulum-v1"] = _PRESETS["pendulum"]
 
 
+def place(task: str) -> str:
+    """A task's name among those that something is known of; Gymnasium's and ours of the same name are the same."""
+    return task.rsplit(":", 1)[-1].lower()
+
+
 def preset(task: str) -> Preset:
-    """What a task asks for, by its name; Gymnasium's and ours of the same name are the same.
+    """What a task asks for, by its name.
 
     >>> preset("gymnasium:CartPole-v1").steps
     100000
     """
-    return _PRESETS.get(task.rsplit(":", 1)[-1].lower(), Preset())
+    return _PRESETS.get(place(task), Preset())
 
 
 def on_host(learner: AbstractPolicyLearner) -> AbstractPolicyLearner:
@@ -78,11 +84,6 @@ def on_host(learner: AbstractPolicyLearner) -> AbstractPolicyLearner:
 def per_entry(task: Task) -> int | None:
     """Values to choose from in each continuous entry, where a method chooses among finitely many actions."""
     return None if task.categorical else 5 if task.action_size == 1 else 3
-
-
-def place(task: str) -> str:
-    """The name that a task has among those that a grid is known for."""
-    return task.rsplit(":", 1)[-1].lower()
 
 
 def _settings(preset: Preset) -> dict[str, Any]:
@@ -126,6 +127,12 @@ def _dqn(name: str, task: Task, steps: int) -> DQN:
     learner = DQN(per_entry=None if task.categorical else 7, discount=min(preset(name).discount + 0.05, 0.99))
     gradients = steps * learner.gradient_steps // (learner.envs * learner.length)
     return dataclasses.replace(learner, fading=gradients, exploration_steps=min(16_000, steps // 6))
+
+
+def counting(name: str, task: Task) -> DPAgent:
+    """Dynamic programming on counts, for a task that a grid is known for."""
+    optimism = 33.0 if place(name).startswith("cartpole-swingup") else 0.0  # more than can be had, discounted
+    return DPAgent(grid_of(place(name)), per_entry=None if task.categorical else 3, unvisited=optimism)
 
 
 def _tabular(name: str, task: Task) -> dict[str, Any]:

@@ -18,8 +18,6 @@ _OF_OTHERS = (
     "model", "paper", "settings", "planner", "propagation", "particles", "horizon", "candidates", "iterations",
     "members", "risk", "recalibrate", "fit_steps", "guess_error",
 )  # fmt: skip
-
-
 _OF_PLANNERS = ("paper", "planner", "propagation", "particles", "candidates", "iterations", "risk")
 PRACTISING = {"dp", "me-trpo", "mbpo", "pets+policy"}  # learn a belief trial by trial, and a policy inside it
 
@@ -65,19 +63,15 @@ def practising_of(options: AgentOptions, env: Any, name: str) -> "AbstractAgent"
 
     Raises `InputError` where options do not fit it.
     """
-    from handful.agents.dynamic_programming import DPAgent
     from handful.agents.mbpo import mbpo
     from handful.agents.me_trpo import me_trpo
     from handful.agents.pets_policy import pets_policy
-    from handful.agents.policy_presets import place
+    from handful.agents.policy_presets import counting
     from handful.errors import InputError
-    from handful.values.grids import grid_of
 
     if options.agent == "dp":
         _refuse(options, _OF_OTHERS, "is of other agents; dp counts in a grid")
-        choices = None if env.task.categorical else 3
-        optimism = 33.0 if place(name).startswith("cartpole-swingup") else 0.0  # more than can be had, discounted
-        return DPAgent(grid_of(place(name)), per_entry=choices, unvisited=optimism)
+        return counting(name, env.task)
     _refuse(options, _OF_PLANNERS, f"does not fit --agent {options.agent}")
     learner = learner_of(options, env, name)
     if options.agent == "pets+policy":

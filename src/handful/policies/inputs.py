@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from handful.data.features import Features
+from handful.data.moments import Moments
 from handful.task import Task
 
 _FAR = 10.0  # [std] what lies further off counts as this far
@@ -17,36 +18,28 @@ class Inputs(eqx.Module):
 
     Statistics change by `seeing` alone, so a policy whose ratios are being formed keeps still. Without any, the map is
     the identity.
-
-    Source: the parallel update of moments, [Chan83].
     """
 
     features: Features
-    count: Float[Array, ""]
-    mean: Float[Array, "i"]
-    var: Float[Array, "i"]
+    moments: Moments
 
     @classmethod
     def of(cls, task: Task) -> "Inputs":
         features = Features(task.obs_size, 0, task.angles, task.memoryless)
-        size = features.input_size
-        return cls(features, jnp.zeros(()), jnp.zeros(size), jnp.ones(size))
+        return cls(features, Moments.of((features.input_size,)))
 
     @property
     def size(self) -> int:
         return self.features.input_size
 
     def __call__(self, obs: Float[Array, "o"]) -> Float[Array, "i"]:
-        standard = (self._raw(obs) - self.mean) / jnp.sqrt(jnp.maximum(self.var, _LEAST_VAR))
-        return jnp.where(self.count > 0, jnp.clip(standard, -_FAR, _FAR), standard)
+        standard = (self._raw(obs) - self.moments.mean) / jnp.sqrt(jnp.maximum(self.moments.var, _LEAST_VAR))
+        return jnp.where(self.moments.count > 0, jnp.clip(standard, -_FAR, _FAR), standard)
 
     def seeing(self, obs: Float[Array, "*b o"]) -> "Inputs":
         """With the statistics of these observations too; where any is not finite, as they were."""
         values = jax.vmap(self._raw)(obs.reshape(-1, obs.shape[-1]))
-        more = values.shape[0]
-        total, apart = self.count + more, values.mean(0) - self.mean
-        spread = self.var * self.count + values.var(0) * more + apart**2 * self.count * more / total
-        moved = Inputs(self.features, total, self.mean + apart * more / total, spread / total)
+        moved = Inputs(self.features, self.moments.seeing(values))
         return jax.tree.map(lambda new, old: jnp.where(jnp.isfinite(values).all(), new, old), moved, self)
 
     def _raw(self, obs: Float[Array, "o"]) -> Float[Array, "i"]:

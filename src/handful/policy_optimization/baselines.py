@@ -38,53 +38,44 @@ class AbstractBaseline(eqx.Module):
         """The state after these returns."""
 
 
-class NoBaseline(AbstractBaseline):
-    """Zero."""
+class AbstractUnlearned(AbstractBaseline):
+    """A baseline that remembers nothing."""
 
     def init(self, key: PRNGKeyArray, task: Task) -> None:
         return None
+
+    def fitted(
+        self,
+        key: PRNGKeyArray,
+        state: None,
+        obs: Float[Array, "b o"],
+        returns: Float[Array, "b"],
+        counted: Bool[Array, "b"],
+    ) -> None:
+        return None
+
+
+class NoBaseline(AbstractUnlearned):
+    """Zero."""
 
     def values(
         self, state: None, obs: Float[Array, "b o"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
     ) -> Float[Array, "b"]:
         return jnp.zeros_like(returns)
 
-    def fitted(
-        self,
-        key: PRNGKeyArray,
-        state: None,
-        obs: Float[Array, "b o"],
-        returns: Float[Array, "b"],
-        counted: Bool[Array, "b"],
-    ) -> None:
-        return None
 
-
-class BatchMean(AbstractBaseline):
+class BatchMean(AbstractUnlearned):
     """The mean reward to go of the batch, the same at every step.
 
     Its own share in the mean makes each step's gradient smaller by one part in the batch's size, which is no bias in
     its direction.
     """
 
-    def init(self, key: PRNGKeyArray, task: Task) -> None:
-        return None
-
     def values(
         self, state: None, obs: Float[Array, "b o"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
     ) -> Float[Array, "b"]:
         mean = jnp.sum(jnp.where(counted, returns, 0.0)) / jnp.maximum(counted.sum(), 1)
         return jnp.broadcast_to(mean, returns.shape)
-
-    def fitted(
-        self,
-        key: PRNGKeyArray,
-        state: None,
-        obs: Float[Array, "b o"],
-        returns: Float[Array, "b"],
-        counted: Bool[Array, "b"],
-    ) -> None:
-        return None
 
 
 class LearnedState(eqx.Module):

@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from handful.data.moments import Moments
+
 _FAR = 10.0
 _LEAST_VAR = 1e-8
 
@@ -16,13 +18,11 @@ class RewardScale(eqx.Module):
     """
 
     return_: Float[Array, "n"]  # discounted, of the trial in progress
-    count: Float[Array, ""]
-    mean: Float[Array, ""]
-    var: Float[Array, ""]
+    moments: Moments  # of all such returns
 
     @classmethod
     def init(cls, envs: int) -> "RewardScale":
-        return cls(jnp.zeros(envs), jnp.zeros(()), jnp.zeros(()), jnp.ones(()))
+        return cls(jnp.zeros(envs), Moments.of(()))
 
     def __call__(self, rewards: Float[Array, "t n"]) -> Float[Array, "t n"]:
         return jnp.clip(rewards / self.unit, -_FAR, _FAR)
@@ -30,7 +30,7 @@ class RewardScale(eqx.Module):
     @property
     def unit(self) -> Float[Array, ""]:
         """What a scaled reward of one stands for."""
-        return jnp.sqrt(jnp.maximum(self.var, _LEAST_VAR))
+        return jnp.sqrt(jnp.maximum(self.moments.var, _LEAST_VAR))
 
     def seeing(
         self, rewards: Float[Array, "t n"], over: Bool[Array, "t n"], discount: Float[Array, ""]
@@ -45,6 +45,4 @@ class RewardScale(eqx.Module):
             return jnp.where(over, 0.0, total), total
 
         return_, seen = jax.lax.scan(step, self.return_, (rewards, over))
-        total, apart = self.count + seen.size, seen.mean() - self.mean
-        spread = self.var * self.count + seen.var() * seen.size + apart**2 * self.count * seen.size / total
-        return RewardScale(return_, total, self.mean + apart * seen.size / total, spread / total)
+        return RewardScale(return_, self.moments.seeing(seen.reshape(-1)))

@@ -128,6 +128,7 @@ class OnHost:
             raise InputError(f"a learner has one environment on the host, not {learner.envs}: give `envs` as 1")
         self.system, self.env, self.learner = system, system.env, learner
         self._draw: Any = None  # compiled for the actor's structure, which never changes
+        self._choice_size = 0  # found at the first draw
 
     def init(self, key: PRNGKeyArray) -> HostState:
         return HostState(_init(key, self.learner, self.env.task), jnp.zeros((), int))
@@ -139,7 +140,9 @@ class OnHost:
         for _ in range(updates):
             update_key = jax.random.fold_in(key, int(state.updates))
             leaves, structure = eqx.partition(self.learner.actor(state.learner), eqx.is_array)
-            self._draw = self._draw or _drawing(structure)
+            if self._draw is None:
+                self._draw = _drawing(structure)
+                self._choice_size = self._draw(leaves, update_key, 0, walk.obs)[0].size
             lanes = [self._lane(update_key, n, walk, leaves) for n in range(self.learner.envs)]
             rows, steps, returns = zip(*lanes, strict=True)
             batch = Transition(**jax.tree.map(lambda *each: jnp.asarray(np.stack(each, 1)), *rows))
@@ -159,8 +162,8 @@ class OnHost:
         Rows after a whole trial are empty, and do not count.
         """
         length = self.learner.length
-        returns, steps, first = [], lane * length, self._draw(actor, key, 0, walk.obs)[0]
-        rows = empty_rows(length, self.env.task.obs_size, first.size, walk.obs.dtype)
+        returns, steps = [], lane * length
+        rows = empty_rows(length, self.env.task.obs_size, self._choice_size, walk.obs.dtype)
         for row in range(length):
             if walk.over:
                 walk.reset()
