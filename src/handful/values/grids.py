@@ -45,7 +45,9 @@ CUTS = {
         (6, 6, 6, 6),
         6,
     ),
-    "mountain-car": Cut(lambda n, m: (Axis(0, n, -1.2, 0.6), Axis(1, m, -0.07, 0.07)), (31, 31), (8, 8), 2),
+    "mountain-car-continuous-v0": Cut(
+        lambda n, m: (Axis(0, n, -1.2, 0.6), Axis(1, m, -0.07, 0.07)), (31, 31), (8, 8), 2
+    ),
     "point-mass": Cut(
         lambda *cells: tuple(Axis(entry, number, -3.0, 3.0) for entry, number in enumerate(cells)),
         (9, 9, 9, 9),
