@@ -7,6 +7,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Array, Float
 
 from handful.envs.base import AbstractEnv
@@ -134,6 +135,11 @@ class HostedSlope(gymnasium.Env):
         return self.state.copy(), paid, bool(place > self.wall), self.time == self.limit, {}
 
 
-def hosted(**settings: Any) -> GymnasiumEnv:
-    """The environment on the host, its reward and end told, so that its observation stays as it is."""
-    return GymnasiumEnv(HostedSlope(**settings), reward=reward, terminated=beyond)
+def hosted(*, copied: bool = False, **settings: Any) -> GymnasiumEnv:
+    """The environment on the host, its reward and end told, so that its observation stays as it is.
+
+    It can be made again where it is to be `copied`.
+    """
+    spec = EnvSpec("Slope-v0", entry_point=HostedSlope, kwargs=settings)
+    env = gymnasium.make(spec, disable_env_checker=True) if copied else HostedSlope(**settings)
+    return GymnasiumEnv(env, reward=reward, terminated=beyond)

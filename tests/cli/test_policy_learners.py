@@ -154,6 +154,20 @@ def test_steps_make_the_rounds(handful, tmp_path):
     assert configured(Options(**usual, steps=5000, trials=3))["trials"] == 3
 
 
+def test_a_learner_has_copies_on_the_host_where_there_can_be_any(tmp_path):
+    """And a round so many updates that a trial of 999 steps ends in it, or one that lasts 9."""
+    from handful.cli.assemble import AgentOptions
+    from handful.cli.assemble_learners import learning_of
+    from handful.envs.loading import load
+
+    (tmp_path / "slide.py").write_text(HOSTED)
+    sizes = {}
+    for name in ("gymnasium:MountainCarContinuous-v0", f"{tmp_path}/slide.py:Slide"):
+        learning = learning_of(AgentOptions(agent="ppo", steps=4000), load(name), name)
+        sizes[name.rpartition(":")[-1]] = learning.learner.envs, learning.learner.length, learning.updates
+    assert sizes == {"MountainCarContinuous-v0": (8, 128, 8), "Slide": (1, 1024, 1)}
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     {

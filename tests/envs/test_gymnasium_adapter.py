@@ -297,6 +297,35 @@ def test_discrete_actions_are_one_hot_vectors():
         np.testing.assert_array_equal(env.carried_out(np.array(action, np.float32)), np.eye(3)[category])
 
 
+def test_another_one_is_the_same_with_its_wrappers_and_does_not_draw():
+    """One's steps are not the other's; the same seed and actions bring both to the same place."""
+    made = gymnasium.make("Pendulum-v1", render_mode="rgb_array", max_episode_steps=7, disable_env_checker=True)
+    env = GymnasiumEnv(
+        gymnasium.wrappers.TransformReward(made, lambda paid: 2 * paid + 1), names=("cos", "sin", "speed")
+    )
+    another = env.again()
+    assert another.task is env.task
+    assert another.env.render_mode is None
+    assert another.draw() is None
+    np.testing.assert_array_equal(env.reset(seed=4), another.reset(seed=4))
+    actions = np.random.default_rng(3).uniform(-2.0, 2.0, (7, 1)).astype(np.float32)
+    steps = [env.step(action) for action in actions]
+    for time, (action, (obs, *rest)) in enumerate(zip(actions, steps, strict=True), 1):
+        next_obs, *others = another.step(action)
+        np.testing.assert_array_equal(next_obs, obs)
+        assert others == rest
+        assert others[-1] == (time == 7)
+    another.close()
+
+
+def test_what_has_no_record_of_how_it_was_made_is_the_only_one():
+    class Unrecorded(gymnasium.Wrapper):
+        pass
+
+    assert GymnasiumEnv(Drift()).again() is None
+    assert GymnasiumEnv(Unrecorded(gymnasium.make("Pendulum-v1"))).again() is None
+
+
 def test_closing_reaches_the_environment():
     closed = []
     env = Drift(close=lambda: closed.append(True))

@@ -108,55 +108,76 @@ def test_a_simulator_that_gives_no_number_is_refused():
         practice.round(KEY, practice.init(KEY), 5, Growth())
 
 
-def on_host(learner, *, updates=3, rounds=1, **settings):
-    """Rounds on the host, each update's batch and who acted in it, and the environment."""
-    env = hosted(**settings)
-    probes = len(env.env.unwrapped.seeds)  # resets that looked whether the environment is sound
-    practice = OnHost(Hosted(env), learner)
+def on_host(learner, *, updates=3, **settings):
+    """Rounds of one update on the host: each one's batch and who acted in it, and every environment's seeds."""
+    system = Hosted(hosted(**settings))
+    probes = len(system.env.env.unwrapped.seeds)  # resets that looked whether the environment is sound
+    practice = OnHost(system, learner)
     state, batches, actors, done = practice.init(KEY), [], [], []
-    for _ in range(rounds):
-        for _ in range(updates):
-            actors.append(np.asarray(state.learner["gain"]))
-            state, round_ = practice.round(KEY, state, 1, Growth())
-            batches.append(jax.tree.map(np.asarray, state.learner["batch"]))
-            done.append(round_)
-    return state, batches, actors, done, env.env.unwrapped.seeds[probes:]
+    for _ in range(updates):
+        actors.append(np.asarray(state.learner["gain"]))
+        state, round_ = practice.round(KEY, state, 1, Growth())
+        batches.append(jax.tree.map(np.asarray, state.learner["batch"]))
+        done.append(round_)
+    first, *others = [env.env.unwrapped.seeds for env in system.side_by_side(learner.envs)]
+    return batches, actors, done, [first[probes:], *others]
 
 
 def replayed(batches, seeds, *, whole, **settings):
-    """The same choices carried out by a plain loop: what should have been collected, and the returns."""
-    env, seeds, expected, returns = HostedSlope(**settings), list(seeds), [], []
+    """The same choices carried out by a plain loop: what should have been collected, and the returns.
+
+    An environment for each list of seeds: one for each lane, or one that has the lanes one after the other.
+    """
+    envs, seeds, expected, returns = [HostedSlope(**settings) for _ in seeds], [list(each) for each in seeds], [], []
     for batch in batches:
         rows = {name: np.zeros_like(values) for name, values in batch.items()}
-        over = True  # every round of these begins with a reset
+        now = [{"over": True} for _ in envs]  # every round of these begins with resets
         for lane in range(batch["reward"].shape[1]):
+            env, own, at = envs[lane % len(envs)], seeds[lane % len(envs)], now[lane % len(envs)]
             for row in range(batch["reward"].shape[0]):
-                if over:
-                    obs, return_, time, over = env.reset(seed=seeds.pop(0))[0], 0.0, 0, False
+                if at["over"]:
+                    at.update(obs=env.reset(seed=own.pop(0))[0], paid=0.0, time=0)
                 choice = batch["action"][row, lane]
                 after, paid, terminated, truncated, _ = env.step(np.clip(choice, np.float32(LOW), np.float32(HIGH)))
-                time, return_ = time + 1, return_ + paid
-                truncated = not terminated and (truncated or time == HORIZON)
-                happened = {"obs": obs, "action": choice, "reward": paid, "next_obs": after}
+                at["time"], at["paid"] = at["time"] + 1, at["paid"] + paid
+                truncated = not terminated and (truncated or at["time"] == HORIZON)
+                happened = {"obs": at["obs"], "action": choice, "reward": paid, "next_obs": after}
                 happened |= {"terminated": terminated, "truncated": truncated}
                 for name, value in happened.items():
                     rows[name][row, lane] = value
-                obs, over = after, terminated or truncated
-                if over:
-                    returns.append(return_)
+                at["obs"], at["over"] = after, terminated or truncated
+                if at["over"]:
+                    returns.append(at["paid"])
                     if whole:
                         break
         expected.append(rows)
-    assert not seeds  # no reset was for nothing
+    assert not any(seeds)  # no reset was for nothing
     return expected, returns
 
 
+@eqx.filter_jit
+def drawn(update, count):
+    """The noise of an update's choices, by the keys that they have lane after lane."""
+    key = jax.random.fold_in(KEY, update)
+    return jax.vmap(lambda n: 0.6 * jax.random.normal(jax.random.fold_in(key, n), (1,)))(jnp.arange(count))
+
+
 @pytest.mark.parametrize("settings", [{}, {"wall": 0.5, "limit": 4}], ids=["horizon", "limit"])
-@pytest.mark.parametrize("whole", [False, True], ids=["going-on", "whole"])
-def test_what_is_collected_on_the_host_is_what_a_plain_loop_gives(whole, settings):
-    learner = Nudge(envs=3, length=HORIZON, whole=True) if whole else Nudge(envs=1, length=17)
-    _, batches, actors, done, seeds = on_host(learner, **settings)
-    expected, returns = replayed(batches, seeds, whole=whole, **settings)
+@pytest.mark.parametrize(
+    ("learner", "copied"),
+    [
+        (Nudge(envs=1, length=17), False),
+        (Nudge(envs=3, length=11), True),
+        (Nudge(envs=3, length=HORIZON, whole=True), False),
+        (Nudge(envs=3, length=HORIZON, whole=True), True),
+    ],
+    ids=["going-on", "going-on-copied", "whole", "whole-copied"],
+)
+def test_what_is_collected_on_the_host_is_what_a_plain_loop_gives(learner, copied, settings):
+    batches, actors, done, seeds = on_host(learner, copied=copied, **settings)
+    assert len(seeds) == (learner.envs if copied else 1)
+    assert len({seed for each in seeds for seed in each}) == sum(map(len, seeds))  # no two trials begin the same
+    expected, returns = replayed(batches, seeds, whole=learner.whole, **settings)
     for batch, rows in zip(batches, expected, strict=True):
         for name, values in rows.items():
             np.testing.assert_allclose(batch[name], values, rtol=1e-6, atol=1e-6, err_msg=name)
@@ -166,18 +187,17 @@ def test_what_is_collected_on_the_host_is_what_a_plain_loop_gives(whole, setting
     assert sum(each.trials for each in done) == len(returns)
     assert sum(each.return_sum for each in done) == pytest.approx(sum(returns), rel=1e-5)
     assert sum(each.steps for each in done) == sum((rows["obs"] != 0).any(-1).sum() for rows in expected)
-    noise = [
-        (batch["action"] - batch["obs"] @ gain.T)[(batch["obs"] != 0).any(-1)]
-        for batch, gain in zip(batches, actors, strict=True)
-    ]
-    noise = np.concatenate(noise)[:, 0]
-    assert len(np.unique(noise.round(5))) == len(noise)  # no two choices shared a key
-    assert 0.4 < noise.std() < 0.8  # of 0.6, over some 50 of them
+    for index, (batch, gain) in enumerate(zip(batches, actors, strict=True)):
+        noise = np.asarray(drawn(index, learner.envs * learner.length)).reshape(learner.envs, learner.length)
+        there = (batch["obs"] != 0).any(-1)
+        drawn_ = (batch["action"] - batch["obs"] @ gain.T)[..., 0]
+        np.testing.assert_allclose(drawn_[there], noise.T[there], rtol=1e-5, atol=1e-5)
 
 
-def test_rows_after_the_end_of_a_whole_trial_are_empty():
-    _, batches, _, done, seeds = on_host(Nudge(envs=3, length=HORIZON, whole=True), wall=0.1)
-    assert len(seeds) == 9
+@pytest.mark.parametrize("copied", [False, True])
+def test_rows_after_the_end_of_a_whole_trial_are_empty(copied):
+    batches, _, done, seeds = on_host(Nudge(envs=3, length=HORIZON, whole=True), copied=copied, wall=0.1)
+    assert list(map(len, seeds)) == ([3, 3, 3] if copied else [9])
     empty = 0
     for batch, each in zip(batches, done, strict=True):
         over = batch["terminated"] | batch["truncated"]
@@ -207,19 +227,46 @@ def test_a_round_of_several_updates_on_the_host_goes_on_from_one_to_the_next():
     np.testing.assert_allclose(shown["next_obs"][:, 1], shown["action"][:, 0], rtol=1e-6)
 
 
-def test_a_round_that_is_run_again_is_the_same():
-    learner = Nudge(envs=1, length=7)
-    practice = OnHost(Hosted(hosted()), learner)
+@pytest.mark.parametrize("learner", [Nudge(envs=1, length=7), Nudge(envs=2, length=7)], ids=["one", "copied"])
+def test_a_round_that_is_run_again_is_the_same(learner):
+    practice = OnHost(Hosted(hosted(copied=True)), learner)
     first, _ = practice.round(KEY, practice.init(KEY), 2, Growth())
     then, done = practice.round(KEY, first, 2, Growth())
-    again, same_ = OnHost(Hosted(hosted()), learner).round(KEY, first, 2, Growth())
+    again, same_ = OnHost(Hosted(hosted(copied=True)), learner).round(KEY, first, 2, Growth())
     same(then, again)
     same(done.shown, same_.shown)
 
 
-def test_the_host_has_one_environment_unless_trials_are_whole():
-    with pytest.raises(InputError, match="one environment on the host, not 3: give `envs` as 1"):
+def test_what_is_shown_of_copies_is_the_first_trial_of_the_first():
+    system = Hosted(hosted(copied=True))
+    frames = [[], []]
+    practice = OnHost(system, Nudge(envs=2, length=HORIZON + 2))
+    for env, shot in zip(system.side_by_side(2), frames, strict=True):
+        env.draw = lambda own=env.env.unwrapped, shot=shot: shot.append(own.time)
+    system.filming = True
+    state, done = practice.round(KEY, practice.init(KEY), 1, Growth())
+    batch = jax.tree.map(np.asarray, state.learner["batch"])
+    end = int(np.argmax(batch["terminated"][:, 0] | batch["truncated"][:, 0])) + 1
+    assert frames == [list(range(end + 1)), []]
+    np.testing.assert_array_equal(done.shown["obs"], batch["obs"][:end, 0])
+    np.testing.assert_array_equal(done.shown["reward"], batch["reward"][:end, 0])
+    np.testing.assert_allclose(done.shown["action"], np.clip(batch["action"][:end, 0], LOW, HIGH))
+
+
+def test_an_environment_that_cannot_be_made_again_is_one_unless_trials_are_whole():
+    with pytest.raises(InputError, match="cannot be made again, so a learner has one of it, not 3: give `envs` as 1"):
         OnHost(Hosted(hosted()), Nudge())
+
+
+def test_copies_are_made_once_and_closed_with_the_first():
+    system, closed = Hosted(hosted(copied=True)), []
+    envs = system.side_by_side(3)
+    assert system.side_by_side(2) == envs[:2]
+    assert len({id(env.env.unwrapped) for env in envs}) == 3
+    for index, env in enumerate(envs):
+        env.close = lambda index=index: closed.append(index)
+    system.close()
+    assert closed == [0, 1, 2]
 
 
 def test_an_environment_on_the_host_that_gives_no_number_is_refused():

@@ -34,9 +34,11 @@ def simulated(tmp_path_factory):
     return run, states
 
 
-@pytest.fixture(scope="module")
-def on_host(tmp_path_factory):
-    run = session(tmp_path_factory.mktemp("hosted") / "run", Hosted(hosted()), Nudge(envs=1, length=10))
+@pytest.fixture(scope="module", params=[1, 2], ids=["one", "copied"])
+def on_host(request, tmp_path_factory):
+    """A finished run in one environment on the host, or in two side by side."""
+    learner = Nudge(envs=request.param, length=10 // request.param)
+    run = session(tmp_path_factory.mktemp("hosted") / "run", Hosted(hosted(copied=True)), learner)
     run.train(Silent())
     return run
 
@@ -77,11 +79,16 @@ def test_the_host_shows_the_first_trial_of_the_round(on_host):
         assert (arrays["terminated"] | arrays["truncated"])[-1]
         assert np.abs(arrays["action"] - np.clip(arrays["obs"] @ gain.T, LOW, HIGH)).max() > 0.1
     untrained = len(on_host.folder.trial(0)["reward"])
-    assert on_host.system.env.env.unwrapped.steps == untrained + on_host.rows[-1].env_steps
+    first, *others = [env.env.unwrapped.steps for env in on_host.system.side_by_side(on_host.loop.agent.envs)]
+    assert first + sum(others) == untrained + on_host.rows[-1].env_steps
+    assert others == [20] * len(others)
 
 
-def test_the_return_is_the_mean_of_the_trials_that_ended(on_host):
+def test_the_return_of_the_untrained_policy_is_that_of_its_trial(on_host):
     assert on_host.rows[0].return_ == pytest.approx(on_host.folder.trial(0)["reward"].sum(), rel=1e-5)
+
+
+def test_the_return_is_the_mean_of_the_trials_that_ended():
     one = Rounds(Hosted(hosted()), Nudge(envs=1, length=20), jax.random.key(SEED), trials=1, updates=1)
     state, first = one.trial(0, one.init(), [], Silent())
     state, second = one.trial(1, state, [first.row], Silent())
@@ -118,7 +125,7 @@ def test_a_run_that_stopped_goes_on_to_the_last_bit(simulated, on_host, tmp_path
     run, _ = simulated
     for whole, system, learner in (
         (run, Simulated(Slope()), Nudge()),
-        (on_host, Hosted(hosted()), Nudge(envs=1, length=10)),
+        (on_host, Hosted(hosted(copied=True)), on_host.loop.agent),
     ):
         path = tmp_path / type(system).__name__
         session(path, system, learner, trials=1).train(Silent())

@@ -24,8 +24,6 @@ from handful.values.temporal_difference import AbstractRule, ExpectedSarsa, QLea
 
 Make = Callable[[str, Task, int], AbstractPolicyLearner]  # of a task's name, for so many steps of interaction
 
-BATCH = 1024  # [steps] of an update of TRPO, where the environment can be copied
-
 
 @dataclass(frozen=True)
 class Preset:
@@ -34,16 +32,17 @@ class Preset:
     steps: int = 200_000  # of interaction that a run has, unless it is told otherwise
     discount: float = 0.99
     decay: float = 0.95  # of generalised advantages
-    envs: int = 8  # side by side, where the environment can be copied; on the host all their steps fall to one
+    envs: int = 8  # side by side; where there can be no copies, all their steps fall to one
     length: int = 128  # [steps] of each between two updates
     standardise: bool = True  # inputs
     scale_rewards: bool = True
     rate: float = 1e-3  # of PPO, falling to zero over the run
     epochs: int = 10
     size: int = 128  # of a minibatch
+    batch: int = 1024  # [steps] of an update of TRPO
 
 
-_MUJOCO = Preset(steps=1_000_000, envs=1, length=2048, rate=3e-4, size=64)
+_MUJOCO = Preset(steps=1_000_000, envs=8, length=256, rate=3e-4, size=64, batch=2048)
 _PRESETS = {
     "cartpole-v1": Preset(
         100_000, 0.98, 0.8, envs=8, length=32, standardise=False, scale_rewards=False, epochs=20, size=256
@@ -52,7 +51,7 @@ _PRESETS = {
     "pendulum": Preset(150_000, 0.9, envs=4, length=256, scale_rewards=False, size=64),
     "cartpole-swingup": Preset(400_000, envs=8, length=200),
     "mountain-car-continuous-v0": Preset(200_000, 0.999, envs=8, length=128),
-    "invertedpendulum-v5": Preset(500_000, envs=1, length=2048, rate=3e-4, size=64),
+    "invertedpendulum-v5": dataclasses.replace(_MUJOCO, steps=500_000),
     **{f"{name}-v5": _MUJOCO for name in ("halfcheetah", "hopper", "walker2d", "swimmer")},
 }
 _PRESETS["pendulum-v1"] = _PRESETS["pendulum"]
@@ -115,7 +114,7 @@ def _a2c(name: str, task: Task, steps: int) -> PPO:
 
 def _trpo(name: str, task: Task, steps: int) -> TRPO:
     told = preset(name)
-    return TRPO(envs=told.envs, length=max(1, BATCH // told.envs) if told.envs > 1 else told.length, **_settings(told))
+    return TRPO(envs=told.envs, length=max(1, told.batch // told.envs), **_settings(told))
 
 
 def _reinforce(name: str, task: Task, steps: int) -> Reinforce:

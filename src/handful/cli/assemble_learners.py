@@ -35,9 +35,13 @@ def learning_of(options: AgentOptions, env: Any, name: str) -> "PolicyLearning":
     steps = steps_of(options, name)
     learner = MAKERS[options.agent](name, env.task, steps)
     least = 1
-    if not isinstance(env, AbstractEnv):  # a round begins with a reset there, and should see the end of a trial
-        learner = on_host(learner)
-        least = math.ceil(env.task.horizon / (learner.envs * learner.length))
+    if not isinstance(env, AbstractEnv):  # a round begins with resets there, and should see the end of a trial
+        if learner.envs > 1:
+            another = env.again()
+            learner = on_host(learner) if another is None else learner
+            if another is not None:
+                another.close()
+        least = math.ceil(env.task.horizon / learner.length)
     return PolicyLearning(learner, max(least, round(steps / ROUNDS / (learner.envs * learner.length))))
 
 

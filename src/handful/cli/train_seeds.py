@@ -37,7 +37,7 @@ def run(options: "Options", *, clock: "CompileClock", stop: "Stop") -> int:
             sessions = _sessions(group, config, system, agent)
             _train_together(group, sessions, clock=clock, stop=stop)
         else:
-            system.env.close()
+            system.close()
             _train_apart(group, config, seeds, stop)
     except KeyboardInterrupt:
         done, all_ = sum(group.done(seed) for seed in seeds), len(seeds) * (config["trials"] + 1)

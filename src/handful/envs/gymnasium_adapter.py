@@ -1,5 +1,6 @@
 """A Gymnasium environment as a system to control: stepped on the host, never pretended to be pure."""
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -74,8 +75,12 @@ class GymnasiumEnv:
         self.notes = (*notes_of(env, self.task), *((SCREENLESS,) if self._backend is None else ()))
         self._draws = env.render_mode == "rgb_array" and self._backend is not None
         self._actions = action_space(env)
+        # read at every step, and slow to get at in a task
+        self._dtype, self._low, self._high = self.task.low.dtype, np.asarray(self.task.low), np.asarray(self.task.high)
+        self._learns_reward = isinstance(self.task.reward, LearnedReward)
+        self._learns_end = isinstance(self.task.terminated, LearnedTermination)
         # of the environment's own observation
-        self._size = self.task.obs_size - len(self._info) - len(self._learned)
+        self._size = self.task.obs_size - len(self._info) - self._learns_reward - self._learns_end
         self._time = 0  # [steps] since the reset
         probe(self.task, self.reset(seed=0))
 
@@ -110,7 +115,7 @@ class GymnasiumEnv:
         """The action that `step` takes instead: inside the limits, or one category. Models learn from it."""
         if isinstance(self._actions, Discrete):
             return np.eye(len(action), dtype=action.dtype)[np.argmax(action)]
-        return np.clip(action, np.asarray(self.task.low), np.asarray(self.task.high))
+        return np.clip(action, self._low, self._high)
 
     def draw(self) -> Frame | None:
         """A picture of the system as it stands now; None where the environment gives none."""
@@ -124,6 +129,20 @@ class GymnasiumEnv:
             self.notes += (f"no pictures are drawn, since rendering raised {type(error).__name__}: {one_line(error)}",)
             return None
         return frame if frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3 else None
+
+    def again(self) -> "GymnasiumEnv | None":
+        """Another one of the same, made by its specification, that does not draw; None where only this one exists."""
+        spec = self.env.spec
+        if spec is None:
+            return None
+        undrawn: dict[str, Any] = {"render_mode": None} if "render_mode" in spec.kwargs else {}
+        try:
+            env = gymnasium.make(spec, disable_env_checker=True, **undrawn)
+        except Exception:  # noqa: BLE001  # a device that is held, a wrapper that keeps no record of itself
+            return None
+        other = copy.copy(self)
+        vars(other).update(env=env, _draws=False, _time=0)
+        return other
 
     def close(self) -> None:
         """Let go of windows and devices."""
@@ -152,7 +171,7 @@ class GymnasiumEnv:
     def _observed(self, raw: Any) -> Float[np.ndarray, "own"]:
         try:
             with np.errstate(over="ignore"):
-                obs = np.asarray(raw, self.task.low.dtype)
+                obs = np.array(raw, self._dtype)  # a copy, since the environment may go on to write in its own
         except (TypeError, ValueError):
             obs = np.empty(0)
         if obs.shape != (self._size,):
@@ -170,7 +189,7 @@ class GymnasiumEnv:
 
     def _paid(self, raw: Any) -> float:
         try:
-            reward = np.asarray(raw, self.task.low.dtype).item()
+            reward = np.asarray(raw, self._dtype).item()
         except (TypeError, ValueError):
             raise InputError(
                 f"the environment's reward must be one number, got {_described(raw)} {self._where}"
@@ -189,18 +208,12 @@ class GymnasiumEnv:
             raise InputError(f"a step's info must hold one finite number as {key!r}, got {got} {self._where}")
         return value
 
-    @property
-    def _learned(self) -> tuple[bool, ...]:
-        """One for each entry that the observation has grown by."""
-        told = (self.task.reward, LearnedReward), (self.task.terminated, LearnedTermination)
-        return tuple(True for function, kind in told if isinstance(function, kind))
-
     def _augmented(
         self, obs: Float[np.ndarray, "own"], noted: list[float], reward: float, *, terminated: bool
     ) -> Float[np.ndarray, "o"]:
-        learned = [reward] if isinstance(self.task.reward, LearnedReward) else []
-        learned += [float(terminated)] if isinstance(self.task.terminated, LearnedTermination) else []
-        return np.append(obs, np.array([*noted, *learned], obs.dtype))
+        learned = [reward] if self._learns_reward else []
+        learned += [float(terminated)] if self._learns_end else []
+        return np.append(obs, np.array([*noted, *learned], obs.dtype)) if noted or learned else obs
 
 
 def _described(value: Any) -> str:

@@ -110,15 +110,16 @@ class LearnedValue(AbstractBaseline):
         returns: Float[Array, "b"],
         counted: Bool[Array, "b"],
     ) -> LearnedState:
-        seen = jax.vmap(state.value.inputs)(obs)
+        seen, upto = jax.vmap(state.value.inputs)(obs), jnp.cumsum(counted)
 
         def fitness(net: Any, rows: Array) -> Float[Array, ""]:
             error = (jax.vmap(net)(seen[rows])[:, 0] - returns[rows]) ** 2
-            return -jnp.mean(jnp.where(counted[rows], error, 0.0))  # where nothing counts, row 0 is drawn
+            return -jnp.mean(jnp.where(counted[rows], error, 0.0))  # rows beyond the last, where nothing counts
 
         def step(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, None]:
             net, memory = carry
-            rows = jax.random.categorical(key, jnp.where(counted, 0.0, -jnp.inf), shape=(self.size,))
+            nth = jax.random.randint(key, (self.size,), 0, jnp.maximum(upto[-1], 1))  # of those that count
+            rows = jnp.searchsorted(upto, nth + 1)
             return self.adam.ascend(net, memory, jax.grad(fitness)(net, rows), 0.0), None
 
         start = (state.value.net, state.memory)

@@ -59,5 +59,9 @@ def shuffled(key: PRNGKeyArray, count: int, epochs: int, minibatches: int) -> Ar
     Rows that do not come out even are left out of an epoch, each time others.
     """
     size = count // minibatches
-    orders = jax.vmap(lambda k: jax.random.permutation(k, count))(jax.random.split(key, epochs))
+    # Random words whose last bits are the row: one sort of single words is many times faster than `permutation`. Rows
+    # whose other bits are the same keep their order, which among 2**14 rows happens to a pair once in 2**18.
+    rows = jnp.uint32(2 ** (count - 1).bit_length() - 1)
+    words = jax.random.bits(key, (epochs, count), jnp.uint32) & ~rows | jnp.arange(count, dtype=jnp.uint32)
+    orders = (jnp.sort(words, axis=-1) & rows).astype(int)
     return orders[:, : size * minibatches].reshape(epochs * minibatches, size)

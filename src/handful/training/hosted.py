@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 
 from handful.envs.gymnasium_adapter import GymnasiumEnv
 from handful.errors import InputError
@@ -30,6 +30,7 @@ class Hosted:
 
     def __init__(self, env: GymnasiumEnv) -> None:
         self.env, self.task = env, env.task
+        self._copies = [env]
         self._key: PRNGKeyArray
         self._obs: np.ndarray
         self._carry: Any  # the policy's
@@ -43,6 +44,17 @@ class Hosted:
     def notes(self) -> tuple[str, ...]:
         """Sentences that a person should hear."""
         return self.env.notes
+
+    def side_by_side(self, count: int) -> list[GymnasiumEnv]:
+        """The environment and copies of it, so many together; it alone where it cannot be made again."""
+        while len(self._copies) < count and (another := self.env.again()) is not None:
+            self._copies.append(another)
+        return self._copies[: count if len(self._copies) >= count else 1]
+
+    def close(self) -> None:
+        """Let go of the environment and its copies."""
+        for env in self._copies:
+            env.close()
 
     def start(self, key: PRNGKeyArray, policy: AbstractPolicy) -> None:
         """Begin a trial."""
@@ -107,9 +119,9 @@ class Hosted:
         self.drawing_s += perf_counter() - began
 
 
-def seed_of(key: PRNGKeyArray) -> int:
-    """The seed of a trial's reset."""
-    return int(jax.random.bits(jax.random.fold_in(key, 0))) >> 1  # 31 bits: what every generator takes
+def seed_of(key: PRNGKeyArray, reset: int = 0) -> int:
+    """The seed of a reset, one of those that a key stands for."""
+    return int(_bits(key, reset)) >> 1  # 31 bits: what every generator takes
 
 
 def empty_rows(steps: int, obs_size: int, action_size: int, dtype: Any) -> dict[str, np.ndarray]:
@@ -122,6 +134,11 @@ def empty_rows(steps: int, obs_size: int, action_size: int, dtype: Any) -> dict[
         "terminated": np.zeros(steps, bool),
         "truncated": np.zeros(steps, bool),
     }
+
+
+@jax.jit
+def _bits(key: PRNGKeyArray, number: Int[Array, ""]) -> UInt32[Array, ""]:
+    return jax.random.bits(jax.random.fold_in(key, number))
 
 
 @eqx.filter_jit

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from handful.envs.base import AbstractEnv
+from handful.envs.gymnasium_adapter import GymnasiumEnv
 from handful.errors import InputError
 from handful.policies.learner import AbstractPolicyLearner, Logged
 from handful.policy_optimization.training import Practice, Told, begin, several
@@ -115,17 +116,25 @@ class HostState(eqx.Module):
 
 
 class OnHost:
-    """On one environment of Gymnasium: acting is a compiled step at a time, learning a compiled update.
+    """On an environment of Gymnasium: acting is a compiled step at a time, learning a compiled update.
 
-    Whole trials of several environments are trials of this one, one after the other.
+    Copies of it act side by side, one for each environment of the learner, and one compiled step draws for all. Where
+    there can be no copies, whole trials of several environments are trials of this one, one after the other.
 
-    A round begins with a reset, so that one run again from its start is the same; the trial that its end cuts off is
-    learned from, as one that goes on, and its return is not counted. The first trial of a round is kept to be shown.
+    A round begins with resets, so that one run again from its start is the same; the trials that its end cuts off are
+    learned from, as ones that go on, and their returns are not counted. The first trial of the first environment in a
+    round is kept to be shown.
+
+    Raises `InputError` where a learner of trials that go on has several environments and there is one.
     """
 
     def __init__(self, system: Hosted, learner: AbstractPolicyLearner) -> None:
-        if learner.envs != 1 and not learner.whole_trials:
-            raise InputError(f"a learner has one environment on the host, not {learner.envs}: give `envs` as 1")
+        self.envs = system.side_by_side(learner.envs)
+        if len(self.envs) != learner.envs and not learner.whole_trials:
+            raise InputError(
+                f"the environment cannot be made again, so a learner has one of it, not {learner.envs}: give `envs` as "
+                "1, or register the environment with Gymnasium and make it by its id"
+            )
         self.system, self.env, self.learner = system, system.env, learner
         self._draw: Any = None  # compiled for the actor's structure, which never changes
         self._choice_size = 0  # found at the first draw
@@ -136,59 +145,92 @@ class OnHost:
     def round(
         self, key: PRNGKeyArray, state: HostState, updates: int, watch: Callable[[Round], None]
     ) -> tuple[HostState, Round]:
-        done, walk = Round(), _Walk(self.system, jax.random.fold_in(key, int(state.updates)))
+        done, walks = Round(), self._begun(jax.random.fold_in(key, int(state.updates)))
         for _ in range(updates):
             update_key = jax.random.fold_in(key, int(state.updates))
             leaves, structure = eqx.partition(self.learner.actor(state.learner), eqx.is_array)
             if self._draw is None:
                 self._draw = _drawing(structure)
-                self._choice_size = self._draw(leaves, update_key, 0, walk.obs)[0].size
-            lanes = [self._lane(update_key, n, walk, leaves) for n in range(self.learner.envs)]
-            rows, steps, returns = zip(*lanes, strict=True)
-            batch = Transition(**jax.tree.map(lambda *each: jnp.asarray(np.stack(each, 1)), *rows))
+                obs, times = np.stack([walk.obs for walk in walks]), np.arange(len(walks))
+                self._choice_size = self._draw(leaves, update_key, times, obs)[0][0].size
+            batch, steps, returns = self._met(update_key, walks, leaves)
             began = time.perf_counter()
             learned, logged = jax.block_until_ready(_update(update_key, self.learner, state.learner, batch))
             state = HostState(learned, state.updates + 1)
-            done.add(_told(sum(steps), list(itertools.chain(*returns)), logged), time.perf_counter() - began)
+            done.add(_told(steps, returns, logged), time.perf_counter() - began)
             watch(done)
-        done.shown = walk.shown()
+        done.shown = walks[0].shown()
         return state, done
 
-    def _lane(
-        self, key: PRNGKeyArray, lane: int, walk: "_Walk", actor: Any
-    ) -> tuple[dict[str, np.ndarray], int, list[float]]:
-        """What is met until the next update, field by field; its steps; the returns of trials that ended.
+    def _begun(self, key: PRNGKeyArray) -> list["_Walk"]:
+        """All environments at the start of a trial."""
+        key = jax.random.fold_in(key, self.learner.envs * self.learner.length + 1)  # past those of an update
+        films = [self.system] + [None] * (len(self.envs) - 1)
+        return [_Walk(jax.random.fold_in(key, n), *each) for n, each in enumerate(zip(self.envs, films, strict=True))]
+
+    def _met(self, key: PRNGKeyArray, walks: list["_Walk"], actor: Any) -> tuple[Transition, int, list[float]]:
+        """What is met until the next update; its steps; the returns of trials that ended.
+
+        The learner's environments have their turns in groups as wide as there are environments here.
+        """
+        envs, length = self.learner.envs, self.learner.length
+        rows = empty_rows(envs * length, self.env.task.obs_size, self._choice_size, walks[0].obs.dtype)
+        groups = np.arange(0, envs * length, length).reshape(-1, len(walks))
+        steps, returns = zip(*[self._group(key, walks, actor, starts, rows) for starts in groups], strict=True)
+        by_time = {
+            name: jnp.asarray(values.reshape(envs, length, *values.shape[1:]).swapaxes(0, 1))
+            for name, values in rows.items()
+        }
+        return Transition(**by_time), sum(steps), list(itertools.chain(*returns))
+
+    def _group(
+        self,
+        key: PRNGKeyArray,
+        walks: list["_Walk"],
+        actor: Any,
+        starts: Int[np.ndarray, "n"],
+        rows: dict[str, np.ndarray],
+    ) -> tuple[int, list[float]]:
+        """Fill a stretch of rows for each walk, from its entry in `starts` on.
 
         Rows after a whole trial are empty, and do not count.
         """
-        length = self.learner.length
-        returns, steps = [], lane * length
-        rows = empty_rows(length, self.env.task.obs_size, self._choice_size, walk.obs.dtype)
-        for row in range(length):
-            if walk.over:
-                walk.reset()
-            choice, action = self._draw(actor, key, steps + row, walk.obs)
-            walk.step(np.asarray(choice), np.asarray(action), rows, row)
-            if walk.over:
-                returns.append(walk.return_)
-                if self.learner.whole_trials:
-                    return rows, row + 1, returns
-        return rows, length, returns
+        going, begins, steps, returns = list(enumerate(walks)), starts.tolist(), 0, []
+        for row in range(self.learner.length):
+            for _, walk in going:
+                if walk.over:
+                    walk.reset()
+            obs = np.stack([walk.obs for walk in walks])
+            choices, actions = map(np.asarray, self._draw(actor, key, starts + row, obs))
+            for index, walk in going:
+                walk.step(choices[index], actions[index], rows, begins[index] + row)
+            steps += len(going)
+            returns += [walk.return_ for _, walk in going if walk.over]
+            if self.learner.whole_trials:
+                going = [(index, walk) for index, walk in going if not walk.over]
+                if not going:
+                    break
+        return steps, returns
 
 
 class _Walk:
-    """The environment on the host, begun anew when its trial is over. It keeps and films the first trial."""
+    """One environment on the host, begun anew when its trial is over.
 
-    def __init__(self, system: Hosted, key: PRNGKeyArray) -> None:
-        self.system, self.env, self.key, self.resets = system, system.env, key, 0
+    With something to film for it, it keeps and films the first trial.
+    """
+
+    def __init__(self, key: PRNGKeyArray, env: GymnasiumEnv, film: Hosted | None) -> None:
+        self.key, self.env, self.film, self.horizon, self.resets = key, env, film, env.task.horizon, 0
         self.first: list[dict[str, Any]] = []
         self.obs: np.ndarray
-        system.begin_film()
+        if film is not None:
+            film.begin_film()
         self.reset()
-        system.shoot(0, over=False)
+        if film is not None:
+            film.shoot(0, over=False)
 
     def reset(self) -> None:
-        self.obs = self.env.reset(seed_of(jax.random.fold_in(self.key, self.resets)))
+        self.obs = self.env.reset(seed_of(self.key, self.resets))
         self.resets, self.time, self.return_, self.over = self.resets + 1, 0, 0.0, False
 
     def step(self, choice: np.ndarray, action: np.ndarray, rows: dict[str, np.ndarray], row: int) -> None:
@@ -201,7 +243,7 @@ class _Walk:
         before = self.obs
         self.obs, reward, terminated, truncated = self.env.step(action)
         self.time, self.return_ = self.time + 1, self.return_ + reward
-        truncated = (truncated or self.time >= self.env.task.horizon) and not terminated
+        truncated = (truncated or self.time >= self.horizon) and not terminated
         self.over = terminated or truncated
         happened = {
             "obs": before,
@@ -213,9 +255,9 @@ class _Walk:
         }
         for name, value in happened.items():
             rows[name][row] = value
-        if self.resets == 1:
+        if self.film is not None and self.resets == 1:
             self.first.append(happened | {"action": self.env.carried_out(action)})
-            self.system.shoot(self.time, over=self.over)
+            self.film.shoot(self.time, over=self.over)
 
     def shown(self) -> dict[str, np.ndarray]:
         """The first trial as named arrays, as far as it came."""
@@ -244,12 +286,14 @@ def check_finite(told: Told) -> None:
 
 
 def _drawing(structure: Any) -> Any:
-    """A compiled choice and the action that it stands for, quick to call once a step."""
+    """Compiled choices, one an environment, and the actions that they stand for, quick to call once a step."""
 
-    def draw(leaves: Any, key: PRNGKeyArray, time_: Int[Array, ""], obs: Float[Array, "o"]) -> tuple[Array, Array]:
+    def draw(
+        leaves: Any, key: PRNGKeyArray, times: Int[Array, "n"], obs: Float[Array, "n o"]
+    ) -> tuple[Float[Array, "n c"], Float[Array, "n a"]]:
         actor = eqx.combine(leaves, structure)
-        choice = actor.draw(jax.random.fold_in(key, time_), obs)
-        return choice, actor.carried_out(choice)
+        choices = jax.vmap(lambda time_, each: actor.draw(jax.random.fold_in(key, time_), each))(times, obs)
+        return choices, jax.vmap(actor.carried_out)(choices)
 
     return jax.jit(draw)
 
