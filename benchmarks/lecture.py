@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from handful.agents.policy_presets import place
 from handful.evaluation.facts import command
 from handful.training.group import seeds_of
 
@@ -61,8 +62,11 @@ METHODS = {  # task -> agent -> its options
         **dict.fromkeys(("dqn", "trpo", "ppo-penalty", "ppo"), ("--steps", "100000")),
         **dict.fromkeys(("reinforce", "a2c"), ("--steps", "500000")),
     },
-    "acrobot-v1": dict.fromkeys(("dqn", "trpo", "ppo-penalty", "ppo"), ("--steps", "500000")),
-    "pendulum-v1": dict.fromkeys(("dqn", "trpo", "ppo-penalty", "ppo"), ("--steps", "150000")),
+    "acrobot-v1": dict.fromkeys(("dqn", "reinforce", "a2c", "trpo", "ppo-penalty", "ppo"), ("--steps", "500000")),
+    "pendulum-v1": dict.fromkeys(("dqn", "reinforce", "a2c", "trpo", "ppo-penalty", "ppo"), ("--steps", "150000")),
+    # its MuJoCo tasks, on the host
+    "gymnasium:InvertedPendulum-v5": dict.fromkeys(("trpo", "ppo-penalty", "ppo"), ("--steps", "500000")),
+    "gymnasium:HalfCheetah-v5": dict.fromkeys(("trpo", "ppo-penalty", "ppo"), ("--steps", "1000000")),
 }
 CHART = ("pendulum", "cartpole-swingup")
 LEFT_OUT = {"returns", "baselines"}  # of the summary's entries; the first is the curve, the second teaches nothing
@@ -86,7 +90,7 @@ def main() -> None:
         for agent, words in METHODS[task].items():
             if options.agents is not None and agent not in options.agents:
                 continue
-            kept, group = options.out / task / agent, options.runs / task / agent
+            kept, group = (folder / place(task) / agent for folder in (options.out, options.runs))
             if whole(kept, options.seeds):
                 continue
             if learn(group, [task, "--agent", agent, *words, "--seeds", options.seeds]):

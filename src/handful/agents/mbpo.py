@@ -27,7 +27,7 @@ def mbpo(
         advantages=GAE(told.discount, told.decay),
         nets=Nets(standardise=told.standardise),
         adam=Adam(rate=1e-3),
-        scale_rewards=told.scale_rewards,
+        scale_rewards=told.scale_imagined,
     )
     return PractisingAgent(
         pets_learner() if learner is None else learner,

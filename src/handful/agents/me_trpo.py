@@ -25,7 +25,7 @@ def me_trpo(
         region=TrustRegion(delta=0.04),
         advantages=GAE(told.discount, told.decay),
         nets=Nets(standardise=told.standardise),
-        scale_rewards=told.scale_rewards,
+        scale_rewards=told.scale_imagined,
     )
     return PractisingAgent(
         pets_learner() if learner is None else learner,

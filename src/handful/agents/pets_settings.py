@@ -38,6 +38,10 @@ SETTINGS = {
     "light": LIGHT,
     # Arms: wild data spoil the fit, small torques do the work, and plain likelihood learns the quiet places too.
     "arm": Settings(decay=5e-4, rate=1e-3, tempering=0.0, first_colour=None, candidates=100, std=0.2),
+    # Contact: rare and all that counts, so every example weighs the same, and what nets doubt is all that is random.
+    "contact": Settings(
+        hidden=(200, 200), tempering=1.0, least_steps=5000, candidates=150, horizon=25, std=0.5, noise=False
+    ),
     # Legs: data are many, so a longer fit pays; nothing but what nets miss is random; red noise is too slow for a gait.
     "legs": Settings(
         hidden=(128, 128),

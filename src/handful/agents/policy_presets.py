@@ -36,6 +36,7 @@ class Preset:
     length: int = 128  # [steps] of each between two updates
     standardise: bool = True  # inputs
     scale_rewards: bool = True
+    scale_imagined: bool = True  # rewards inside a belief, where the unit must settle within few updates
     rate: float = 1e-3  # of PPO, falling to zero over the run
     epochs: int = 10
     size: int = 128  # of a minibatch
@@ -47,8 +48,8 @@ _PRESETS = {
     "cartpole-v1": Preset(
         100_000, 0.98, 0.8, envs=8, length=32, standardise=False, scale_rewards=False, epochs=20, size=256
     ),
-    "acrobot-v1": Preset(500_000, envs=16, length=64, scale_rewards=False),
-    "pendulum": Preset(150_000, 0.9, envs=4, length=256, scale_rewards=False, size=64),
+    "acrobot-v1": Preset(500_000, envs=16, length=64, scale_rewards=False, scale_imagined=False),
+    "pendulum": Preset(150_000, 0.9, envs=4, length=256, scale_imagined=False, size=64),
     "cartpole-swingup": Preset(400_000, envs=8, length=200),
     "mountain-car-continuous-v0": Preset(200_000, 0.999, envs=8, length=128),
     "invertedpendulum-v5": dataclasses.replace(_MUJOCO, steps=500_000),
@@ -109,17 +110,17 @@ def _ppo(name: str, task: Task, steps: int, surrogate: Any = None) -> PPO:
 
 def _a2c(name: str, task: Task, steps: int) -> PPO:
     told = preset(name)
-    return a2c(rate=told.rate, **_settings(told))
+    return a2c(rate=told.rate, steps=steps, **_settings(told))
 
 
 def _trpo(name: str, task: Task, steps: int) -> TRPO:
     told = preset(name)
-    return TRPO(envs=told.envs, length=max(1, told.batch // told.envs), **_settings(told))
+    return TRPO(envs=told.envs, length=max(1, told.batch // told.envs), value_epochs=20, **_settings(told))
 
 
 def _reinforce(name: str, task: Task, steps: int) -> Reinforce:
     told = preset(name)
-    return Reinforce(length=task.horizon, discount=told.discount, nets=Nets(standardise=told.standardise))
+    return Reinforce(envs=4, length=task.horizon, discount=told.discount, nets=Nets(standardise=told.standardise))
 
 
 def _dqn(name: str, task: Task, steps: int) -> DQN:

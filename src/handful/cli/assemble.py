@@ -19,7 +19,7 @@ Agent = Literal[
 Model = Literal["ensemble", "gp", "linear", "physics", "physics+ensemble", "truth", "d", "p", "de", "pe"]
 Planner = Literal["cem", "icem", "mppi", "shooting", "gradient", "ilqr", "categorical-cem"]
 Propagation = Literal["ts-inf", "ts1", "expectation", "ds", "mm"]
-Kind = Literal["light", "arm", "legs"]
+Kind = Literal["light", "arm", "contact", "legs"]
 
 SINGLE, POINTS = {"d", "p"}, {"d", "de"}  # models of one net; of nets that foretell a point
 NETS = {"ensemble", "pe", "de", *SINGLE}
