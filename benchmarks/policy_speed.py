@@ -8,6 +8,7 @@
 
 import argparse
 import json
+import os
 import shlex
 import statistics
 import subprocess
@@ -18,6 +19,8 @@ from typing import Any
 
 from handful.cli import runtime
 
+# Whole training is one program on one device. Twice it never came back where a second device was laid out on the CPU.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=1")
 runtime.start()
 
 import equinox as eqx  # noqa: E402 -- devices are laid out first

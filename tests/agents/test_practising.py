@@ -125,9 +125,9 @@ def brief(agent, length):
 
 # Zero action brings a mass about -106, random action -1040, the regulator -14 at best.
 def test_me_trpo_brings_a_mass_to_rest():
-    agent = me_trpo("pendulum", learner=LinearLearner(), length=25)  # its discount is short enough for this task too
-    returns = learn(PointMass(), brief(agent, 50), trials=2, seed=1).returns
-    assert max(returns[1:]) > -60, returns
+    agent = brief(me_trpo("pendulum", learner=LinearLearner(), length=25), 50)  # a discount short enough here too
+    best = [max(learn(PointMass(), agent, trials=3, seed=seed).returns[1:]) for seed in range(4)]
+    assert np.mean(best) > -60, best
 
 
 def test_mbpo_brings_a_mass_to_rest_and_helps_a_planner_of_three_steps():
