@@ -14,7 +14,7 @@ from handful.policies.stochastic import CategoricalHead, GaussianHead
 from handful.policy_optimization.base import Nets, Samples
 from handful.policy_optimization.returns import GAE
 from handful.policy_optimization.steps import Adam
-from handful.policy_optimization.trpo import TRPO, TrustRegion, conjugate_gradients, fisher_product
+from handful.policy_optimization.trpo import TRPO, TrustRegion, conjugate_gradients, fisher_products
 from handful.types import Transition
 from probes import same
 
@@ -67,7 +67,7 @@ def improved(learner, head, samples):
 def test_products_are_those_with_the_dense_matrix(name):
     head = HEADS[name]
     size = jax.flatten_util.ravel_pytree(head)[0].size
-    products = eqx.filter_jit(lambda head: jax.vmap(lambda v: fisher_product(head, SEEN, v))(jnp.eye(size)))(head)
+    products = eqx.filter_jit(lambda head: jax.vmap(fisher_products(head, SEEN))(jnp.eye(size)))(head)
     np.testing.assert_allclose(products, dense_fisher(head), rtol=1e-3, atol=1e-5)
 
 

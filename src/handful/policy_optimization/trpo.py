@@ -104,7 +104,8 @@ class TRPO(AbstractActorCritic):
             return jnp.mean(jax.vmap(lambda old, new: old.kl(new))(samples.before, now))
 
         before, gradient = jax.value_and_grad(gain)(flat)
-        product = lambda v: fisher_product(head, samples.seen, v) + self.region.damping * v  # noqa: E731
+        fisher = fisher_products(head, samples.seen)
+        product = lambda v: fisher(v) + self.region.damping * v  # noqa: E731
         direction = conjugate_gradients(product, gradient, self.region.products)
         curvature = direction @ product(direction)
         longest = jnp.sqrt(2 * self.region.delta / jnp.maximum(curvature, 1e-12)) * direction
@@ -161,13 +162,17 @@ def conjugate_gradients(
     return jax.lax.fori_loop(0, iterations, step, start)[0]
 
 
-def fisher_product(head: Head, seen: Float[Array, "b i"], vector: Float[Array, "w"]) -> Float[Array, "w"]:
-    """The Fisher matrix of a policy's weights, averaged over what it sees, times a vector of as many entries.
+def fisher_products(head: Head, seen: Float[Array, "b i"]) -> Callable[[Float[Array, "w"]], Float[Array, "w"]]:
+    """What multiplies a vector with the Fisher matrix of a policy's weights, averaged over what it sees.
 
-    `F v = mean_b J_b^T M_b J_b v`, J the distribution's parameters by the weights, M their own Fisher information.
+    `F v = mean_b J_b^T M_b J_b v`, J the distribution's parameters by the weights, M their own Fisher information. The
+    net is run and linearised once for all products.
     """
     flat, unravel = jax.flatten_util.ravel_pytree(head)
-    parameters = lambda weights: jax.vmap(unravel(weights))(seen)  # noqa: E731
-    now, tangent = jax.jvp(parameters, (flat,), (vector,))
-    _, back = jax.vjp(parameters, flat)
-    return back(jax.vmap(lambda d, t: d.fisher(t))(now, tangent))[0] / seen.shape[0]
+    now, forward = jax.linearize(lambda weights: jax.vmap(unravel(weights))(seen), flat)
+    back = jax.linear_transpose(forward, flat)
+
+    def product(vector: Float[Array, "w"]) -> Float[Array, "w"]:
+        return back(jax.vmap(lambda d, t: d.fisher(t))(now, forward(vector)))[0] / seen.shape[0]
+
+    return product
