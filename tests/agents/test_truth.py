@@ -11,7 +11,9 @@ from handful.agents.truth import truth_of
 from handful.data.dataset import Dataset
 from handful.envs.cartpole import CartPoleSwingUp
 from handful.envs.cartpole_mujoco import cartpole_swingup_mujoco
+from handful.envs.cartpole_v1 import CartPoleV1
 from handful.envs.gymnasium_adapter import GymnasiumEnv
+from handful.envs.mountain_car import MountainCar
 from handful.envs.pendulum import Pendulum
 from handful.envs.point_mass import PointMass
 from handful.errors import InputError
@@ -20,7 +22,7 @@ from handful.policies.simple import UniformPolicy
 from handful.training.collect import episode
 
 
-@pytest.mark.parametrize("kind", [CartPoleSwingUp, Pendulum, PointMass])
+@pytest.mark.parametrize("kind", [CartPoleSwingUp, CartPoleV1, MountainCar, Pendulum, PointMass])
 def test_it_foretells_a_trial_exactly(kind):
     """Its score is the best that there is: no error, and the density of the least std that counts."""
     env = kind()

@@ -6,13 +6,15 @@ import equinox as eqx
 
 from handful.agents.task_physics import Stepped
 from handful.envs.cartpole import CartPoleSwingUp
+from handful.envs.cartpole_v1 import CartPoleV1
 from handful.envs.gymnasium_adapter import GymnasiumEnv
+from handful.envs.mountain_car import MountainCar
 from handful.envs.pendulum import Pendulum
 from handful.envs.point_mass import PointMass
 from handful.errors import InputError
 from handful.models.known import KnownDynamics, KnownLearner
 
-PURE = (CartPoleSwingUp, Pendulum, PointMass)  # their state is their observation
+PURE = (CartPoleSwingUp, CartPoleV1, MountainCar, Pendulum, PointMass)  # their state is their observation
 
 
 def truth_of(env: Any) -> KnownLearner:
