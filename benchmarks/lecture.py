@@ -91,10 +91,11 @@ def main() -> None:
             if options.agents is not None and agent not in options.agents:
                 continue
             kept, group = (folder / place(task) / agent for folder in (options.out, options.runs))
-            if whole(kept, options.seeds):
+            missing = [seed for seed in seeds_of(options.seeds) if not is_kept(kept, seed)]
+            if not missing:
                 continue
-            if learn(group, [task, "--agent", agent, *words, "--seeds", options.seeds]):
-                keep(group, kept, options.seeds, options.episodes)
+            if learn(group, [task, "--agent", agent, *words, "--seeds", ",".join(map(str, missing))]):
+                keep(group, kept, missing, options.episodes)
             else:
                 failed.append(f"{task} {agent}")
     describe(options.out)
@@ -102,9 +103,9 @@ def main() -> None:
         sys.exit(f"not run to the end: {', '.join(failed)}")
 
 
-def whole(kept: Path, seeds: str) -> bool:
-    """Whether the curves of all seeds are kept."""
-    return all((kept / f"seed-{seed}.{kind}").is_file() for seed in seeds_of(seeds) for kind in ("csv", "json"))
+def is_kept(kept: Path, seed: int) -> bool:
+    """Whether the curve of a seed is kept."""
+    return all((kept / f"seed-{seed}.{kind}").is_file() for kind in ("csv", "json"))
 
 
 def learn(group: Path, words: Sequence[str]) -> bool:
@@ -116,10 +117,10 @@ def learn(group: Path, words: Sequence[str]) -> bool:
     return done.returncode == 0
 
 
-def keep(group: Path, kept: Path, seeds: str, episodes: int) -> None:
+def keep(group: Path, kept: Path, seeds: Sequence[int], episodes: int) -> None:
     """The metrics of each seed, what made them, and how its last controller does afresh."""
     kept.mkdir(parents=True, exist_ok=True)
-    for seed in seeds_of(seeds):
+    for seed in seeds:
         run = group / f"seed-{seed}"
         summary = json.loads((run / "summary.json").read_text())
         facts = {name: value for name, value in summary.items() if name not in LEFT_OUT}
