@@ -60,7 +60,7 @@ def learner(**settings):
 
 @eqx.filter_jit
 def improved(learner, head, samples):
-    return learner.improved(head, samples)
+    return learner.improved(head, samples, learner.region.delta)
 
 
 @pytest.mark.parametrize("name", list(HEADS))
@@ -116,6 +116,23 @@ def test_a_line_search_that_fails_restores_the_old_policy_exactly_and_says_so():
     new, accepted = improved(one, head, poisoned)
     assert not accepted
     same(new, head)
+
+
+def test_delta_falls_to_zero_over_the_updates_that_it_is_given():
+    stays, falls = TrustRegion(delta=0.02), TrustRegion(delta=0.02, updates=8)
+    np.testing.assert_allclose([stays.reach(0), stays.reach(10**6)], 0.02)
+    np.testing.assert_allclose([falls.reach(update) for update in (0, 6, 8, 9)], [0.02, 0.005, 0.0, 0.0], atol=1e-9)
+    one, obs = TRPO(4, 6, falls, nets=Nets((5,)), value_epochs=1, value_minibatches=2), jnp.zeros((6, 4, 2))
+    reward, choice, no = jax.random.normal(jax.random.key(3), (3, 6, 4)), jnp.ones((6, 4, 1)), jnp.zeros((6, 4), bool)
+    batch = Transition(obs, choice * reward[0][..., None], reward[1], obs, no, no)
+    start = one.init(jax.random.key(4), Pendulum().task)
+    update = eqx.filter_jit(
+        lambda done: one.update(jax.random.key(5), eqx.tree_at(lambda s: s.updates, start, done), batch)[1]
+    )
+    early, late, last = (update(jnp.asarray(done)) for done in (0, 6, 8))
+    assert 0.005 < early["kl"] <= 0.02
+    assert 0 < late["kl"] <= 0.005
+    assert last["accepted"] == last["kl"] == 0
 
 
 def test_no_update_leaves_the_region_and_the_log_says_which_moved():

@@ -14,7 +14,7 @@ from handful.policy_optimization.reinforce import Reinforce
 from handful.policy_optimization.returns import GAE
 from handful.policy_optimization.steps import Adam
 from handful.policy_optimization.surrogate import Clipped, Penalised
-from handful.policy_optimization.trpo import TRPO
+from handful.policy_optimization.trpo import TRPO, TrustRegion
 from handful.task import Task
 from handful.values.dqn import DQN
 from handful.values.dyna import DynaQ
@@ -115,7 +115,9 @@ def _a2c(name: str, task: Task, steps: int) -> PPO:
 
 def _trpo(name: str, task: Task, steps: int) -> TRPO:
     told = preset(name)
-    return TRPO(envs=told.envs, length=max(1, told.batch // told.envs), value_epochs=20, **_settings(told))
+    length = max(1, told.batch // told.envs)
+    region = TrustRegion(updates=max(1, steps // (told.envs * length)))  # late noise breaks no good policy
+    return TRPO(envs=told.envs, length=length, region=region, value_epochs=20, **_settings(told))
 
 
 def _reinforce(name: str, task: Task, steps: int) -> Reinforce:

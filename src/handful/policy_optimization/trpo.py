@@ -34,11 +34,16 @@ _TINY = 1e-30
 class TrustRegion(eqx.Module):
     """How far a step may go, and how it is found."""
 
-    delta: Real = real(0.01)  # [nats] greatest mean KL divergence of a step
+    delta: Real = real(0.01)  # [nats] greatest mean KL divergence of a step, at first
+    updates: Real = real(jnp.inf)  # in which delta falls to zero; infinite: it stays
     damping: Real = real(0.1)  # added to the Fisher matrix's diagonal
     products: int = eqx.field(static=True, default=10)  # with the Fisher matrix, of conjugate gradients
     shrink: Real = real(0.8)  # of the step, each time the line search refuses it
     tries: Whole = whole(10)
+
+    def reach(self, update: Array | float) -> Float[Array, ""]:
+        """Delta in the given update of all."""
+        return self.delta * jnp.maximum(1.0 - update / self.updates, 0.0)
 
 
 class TRPO(AbstractActorCritic):
@@ -54,7 +59,7 @@ class TRPO(AbstractActorCritic):
     >>> state = learner.init(jax.random.key(3), Pendulum().task)
 
     Source: [Schulman15] algorithm 1, appendix C; advantages [Schulman16]. Deviates: the KL counts at the same
-    observations as the surrogate, all of them.
+    observations as the surrogate, all of them; delta may fall.
     """
 
     envs: int = eqx.field(static=True, default=8)
@@ -78,7 +83,7 @@ class TRPO(AbstractActorCritic):
         samples, scale = self.samples(state, batch)
         values = jax.vmap(state.value.net)(samples.seen)[:, 0]
         with jax.default_matmul_precision("highest"):
-            head, accepted = self.improved(state.policy.head, samples)
+            head, accepted = self.improved(state.policy.head, samples, self.region.reach(state.updates))
         net, memory = self._value(key, state, samples)
         after = jax.vmap(head)(samples.seen)
         logged = {
@@ -89,8 +94,10 @@ class TRPO(AbstractActorCritic):
         }
         return self.moved_on(state, batch, (head, net), memory=memory, surrogate=None, rewards=scale), logged
 
-    def improved(self, head: Head, samples: Samples) -> tuple[Head, Bool[Array, ""]]:
-        """The policy after one step, and whether the line search found one."""
+    def improved(
+        self, head: Head, samples: Samples, delta: Float[Array, ""] | float
+    ) -> tuple[Head, Bool[Array, ""]]:
+        """The policy after one step of at most `delta` [nats], and whether the line search found one."""
         flat, unravel = jax.flatten_util.ravel_pytree(head)
         advantage = standardised(samples.advantage)
 
@@ -108,7 +115,7 @@ class TRPO(AbstractActorCritic):
         product = lambda v: fisher(v) + self.region.damping * v  # noqa: E731
         direction = conjugate_gradients(product, gradient, self.region.products)
         curvature = direction @ product(direction)
-        longest = jnp.sqrt(2 * self.region.delta / jnp.maximum(curvature, 1e-12)) * direction
+        longest = jnp.sqrt(2 * delta / jnp.maximum(curvature, 1e-12)) * direction
 
         def refused(carry: tuple) -> Bool[Array, ""]:
             tried, accepted = carry
@@ -117,7 +124,7 @@ class TRPO(AbstractActorCritic):
         def attempt(carry: tuple) -> tuple:
             tried, _ = carry
             step = flat + self.region.shrink**tried * longest
-            return tried + 1, (gain(step) > before) & (divergence(step) <= self.region.delta)
+            return tried + 1, (gain(step) > before) & (divergence(step) <= delta)
 
         tried, accepted = jax.lax.while_loop(refused, attempt, (jnp.zeros((), int), jnp.zeros((), bool)))
         step = flat + self.region.shrink ** (tried - 1) * longest
