@@ -9,6 +9,7 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 
 import zoo
+from handful.envs.pendulum import Pendulum
 from handful.policies.mlp import MLP
 from handful.policies.stochastic import CategoricalHead, GaussianHead
 from handful.policy_optimization.base import Nets, Samples

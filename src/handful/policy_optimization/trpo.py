@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from handful.fields import Real, Whole, real, whole
 from handful.policies.learner import Logged
@@ -41,7 +41,7 @@ class TrustRegion(eqx.Module):
     shrink: Real = real(0.8)  # of the step, each time the line search refuses it
     tries: Whole = whole(10)
 
-    def reach(self, update: Array | float) -> Float[Array, ""]:
+    def reach(self, update: Int[Array, ""] | int) -> Float[Array, ""]:
         """Delta in the given update of all."""
         return self.delta * jnp.maximum(1.0 - update / self.updates, 0.0)
 
