@@ -94,9 +94,7 @@ class TRPO(AbstractActorCritic):
         }
         return self.moved_on(state, batch, (head, net), memory=memory, surrogate=None, rewards=scale), logged
 
-    def improved(
-        self, head: Head, samples: Samples, delta: Float[Array, ""] | float
-    ) -> tuple[Head, Bool[Array, ""]]:
+    def improved(self, head: Head, samples: Samples, delta: Float[Array, ""] | float) -> tuple[Head, Bool[Array, ""]]:
         """The policy after one step of at most `delta` [nats], and whether the line search found one."""
         flat, unravel = jax.flatten_util.ravel_pytree(head)
         advantage = standardised(samples.advantage)
