@@ -49,13 +49,13 @@ _PRESETS = {
         100_000, 0.98, 0.8, envs=8, length=32, standardise=False, scale_rewards=False, epochs=20, size=256
     ),
     "acrobot-v1": Preset(500_000, envs=16, length=64, scale_rewards=False, scale_imagined=False),
-    "pendulum": Preset(150_000, 0.9, 0.9, envs=8, length=128, scale_imagined=False, size=64),
+    "pendulum": Preset(150_000, 0.9, envs=4, length=256, scale_imagined=False, size=64),
     "cartpole-swingup": Preset(400_000, envs=8, length=200),
     "mountain-car-continuous-v0": Preset(200_000, 0.999, envs=8, length=128),
     "invertedpendulum-v5": dataclasses.replace(_MUJOCO, steps=500_000),
     **{f"{name}-v5": _MUJOCO for name in ("halfcheetah", "hopper", "walker2d", "swimmer")},
 }
-_PRESETS["pendulum-v1"] = _PRESETS["pendulum"]
+_PRESETS["pendulum-v1"] = dataclasses.replace(_PRESETS["pendulum"], decay=0.9, envs=8, length=128)
 
 
 def place(task: str) -> str:
