@@ -243,7 +243,7 @@ LEARNERS = {
     ),
     "A2C": lambda task: a2c(**FEW, rate=0.03),
     "TRPO": lambda task: TRPO(
-        **FEW, region=TrustRegion(delta=0.03, products=4), adam=QUICK, value_epochs=3, value_minibatches=2
+        **FEW, region=TrustRegion(delta=0.03, updates=200, products=4), adam=QUICK, value_epochs=3, value_minibatches=2
     ),
     "REINFORCE": lambda task: Reinforce(
         envs=8,
