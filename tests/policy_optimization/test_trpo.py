@@ -121,8 +121,10 @@ def test_a_line_search_that_fails_restores_the_old_policy_exactly_and_says_so():
 
 def test_delta_falls_to_zero_over_the_updates_that_it_is_given():
     stays, falls = TrustRegion(delta=0.02), TrustRegion(delta=0.02, updates=8)
-    np.testing.assert_allclose([stays.reach(0), stays.reach(10**6)], 0.02)
-    np.testing.assert_allclose([falls.reach(update) for update in (0, 6, 8, 9)], [0.02, 0.005, 0.0, 0.0], atol=1e-9)
+    np.testing.assert_allclose([stays.reach(0.0), stays.reach(1e6)], 0.02)
+    np.testing.assert_allclose(
+        [falls.reach(update) for update in (0.0, 6.0, 8.0, 9.0)], [0.02, 0.005, 0.0, 0.0], atol=1e-9
+    )
     one, obs = TRPO(4, 6, falls, nets=Nets((5,)), value_epochs=1, value_minibatches=2), jnp.zeros((6, 4, 2))
     reward, choice, no = jax.random.normal(jax.random.key(3), (3, 6, 4)), jnp.ones((6, 4, 1)), jnp.zeros((6, 4), bool)
     batch = Transition(obs, choice * reward[0][..., None], reward[1], obs, no, no)

@@ -34,7 +34,7 @@ class Adam(eqx.Module):
         norm = optax.tree.norm(gradient)
         cut = jax.tree.map(lambda g: g * jnp.minimum(1.0, self.longest / jnp.maximum(norm, 1e-12)), gradient)
         direction, remembered = self._adam().update(cut, memory)
-        rate = self.rate * jnp.maximum(1.0 - update / self.updates, 0.0)
+        rate = self.rate * left(update, self.updates)
         moved = jax.tree.map(lambda w, d: w + rate * d, weights, direction)
         return jax.tree.map(
             lambda new, old: jnp.where(jnp.isfinite(norm), new, old), (moved, remembered), (weights, memory)
@@ -42,6 +42,11 @@ class Adam(eqx.Module):
 
     def _adam(self) -> optax.GradientTransformation:
         return optax.scale_by_adam(eps=self.epsilon)
+
+
+def left(update: Array | float, updates: Array | float) -> Array:
+    """The share that is left, in the given update, of what falls linearly to zero in so many; infinite: all."""
+    return jnp.maximum(1.0 - update / updates, 0.0)
 
 
 def check_minibatches(name: str, minibatches: int, envs: int, length: int) -> None:

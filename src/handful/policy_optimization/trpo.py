@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from handful.fields import Real, Whole, real, whole
 from handful.policies.learner import Logged
@@ -21,7 +21,7 @@ from handful.policy_optimization.base import (
     standardised,
 )
 from handful.policy_optimization.returns import GAE
-from handful.policy_optimization.steps import Adam, check_minibatches, shuffled
+from handful.policy_optimization.steps import Adam, check_minibatches, left, shuffled
 from handful.task import Task
 from handful.types import Transition
 
@@ -41,9 +41,9 @@ class TrustRegion(eqx.Module):
     shrink: Real = real(0.8)  # of the step, each time the line search refuses it
     tries: Whole = whole(10)
 
-    def reach(self, update: Int[Array, ""] | int) -> Float[Array, ""]:
+    def reach(self, update: Array | float) -> Float[Array, ""]:
         """Delta in the given update of all."""
-        return self.delta * jnp.maximum(1.0 - update / self.updates, 0.0)
+        return self.delta * left(update, self.updates)
 
 
 class TRPO(AbstractActorCritic):
