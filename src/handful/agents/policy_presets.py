@@ -41,6 +41,7 @@ class Preset:
     epochs: int = 10
     size: int = 128  # of a minibatch
     batch: int = 1024  # [steps] of an update of TRPO
+    exploration: int = 16_000  # [steps] in which DQN's chance falls
     falling: bool = False  # TRPO's delta, to zero over the run: breaks no good policy late, and leaves a poor one so
 
 
@@ -49,7 +50,7 @@ _PRESETS = {
     "cartpole-v1": Preset(
         100_000, 0.98, 0.8, envs=8, length=32, standardise=False, scale_rewards=False, epochs=20, size=256
     ),
-    "acrobot-v1": Preset(500_000, envs=16, length=64, scale_rewards=False, scale_imagined=False),
+    "acrobot-v1": Preset(500_000, envs=16, length=64, scale_rewards=False, scale_imagined=False, exploration=50_000),
     "pendulum": Preset(150_000, 0.9, envs=4, length=256, scale_imagined=False, size=64),
     "cartpole-swingup": Preset(400_000, envs=8, length=200),
     "mountain-car-continuous-v0": Preset(200_000, 0.999, envs=8, length=128),
@@ -127,9 +128,10 @@ def _reinforce(name: str, task: Task, steps: int) -> Reinforce:
 
 
 def _dqn(name: str, task: Task, steps: int) -> DQN:
-    learner = DQN(per_entry=None if task.categorical else 7, discount=min(preset(name).discount + 0.05, 0.99))
+    told = preset(name)
+    learner = DQN(per_entry=None if task.categorical else 7, discount=min(told.discount + 0.05, 0.99))
     gradients = steps * learner.gradient_steps // (learner.envs * learner.length)
-    return dataclasses.replace(learner, fading=gradients, exploration_steps=min(16_000, steps // 6))
+    return dataclasses.replace(learner, fading=gradients, exploration_steps=min(told.exploration, steps // 6))
 
 
 def counting(name: str, task: Task) -> DPAgent:
