@@ -215,3 +215,14 @@ def test_conjugate_gradients_of_many_systems_at_once_solve_each():
 def test_conjugate_gradients_of_nothing_are_nothing():
     found = jax.jit(lambda b: conjugate_gradients(lambda x: 3.0 * x, b, 5))(jnp.zeros(4))
     np.testing.assert_array_equal(found, np.zeros(4))
+
+
+@pytest.mark.parametrize("rounds", [1, 3, 12])
+def test_what_conjugate_gradients_leave_over_is_at_right_angles_to_what_they_find(rounds):
+    """So the quadratic form of a step is its product with the gradient, however early the rounds end."""
+    noise = np.random.default_rng(7).normal(size=(40, 31))
+    matrix = jnp.asarray(noise.T @ noise / 31 + 0.1 * np.eye(31), jnp.float32)
+    target = jnp.asarray(np.random.default_rng(8).normal(size=31), jnp.float32)
+    found = conjugate_gradients(lambda x: matrix @ x, target, rounds)
+    assert jnp.linalg.norm(target - matrix @ found) > 1e-2  # rounds that end early
+    np.testing.assert_allclose(found @ target, found @ matrix @ found, rtol=1e-4)

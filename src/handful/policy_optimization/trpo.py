@@ -112,7 +112,7 @@ class TRPO(AbstractActorCritic):
         fisher = fisher_products(head, samples.seen)
         product = lambda v: fisher(v) + self.region.damping * v  # noqa: E731
         direction = conjugate_gradients(product, gradient, self.region.products)
-        curvature = direction @ product(direction)
+        curvature = direction @ gradient  # as direction @ product(direction): what is left is at right angles to it
         longest = jnp.sqrt(2 * delta / jnp.maximum(curvature, 1e-12)) * direction
 
         def refused(carry: tuple) -> Bool[Array, ""]:
