@@ -3,10 +3,12 @@
     python benchmarks/policy_speed.py --algorithm ppo --peer "PYTHON sb3_train.py" --rounds 5 --out FILE
 
 `--peer` is a Python and a script that takes --algorithm, --env and --steps and prints one JSON object with
-`steps_per_second` and `return_mean`. Both have the same settings: the peer's. Without --peer only ours is timed.
+`steps_per_second` and `return_mean`. Both have the same settings: the peer's; but trpo-tenth has a tenth of the steps
+for its Fisher matrix, as TRPO was published, where the peer has all. Without --peer only ours is timed.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import shlex
@@ -37,15 +39,19 @@ from handful.policy_optimization.trpo import TRPO, TrustRegion  # noqa: E402
 from handful.training.system import returns_of  # noqa: E402
 
 EPISODES = 20  # fresh ones of the learned policy, without noise
+_TRPO = TRPO(
+    envs=8,
+    length=2048,
+    region=TrustRegion(products=15),
+    value_epochs=10,
+    value_minibatches=128,
+    advantages=GAE(0.99, 0.95),
+)
 LEARNERS: dict[str, AbstractPolicyLearner] = {
-    "ppo": PPO(
-        envs=8, length=32, epochs=20, minibatches=1, advantages=GAE(0.98, 0.8), adam=Adam(rate=3e-4)
-    ),
-    "trpo": TRPO(
-        envs=8, length=2048, region=TrustRegion(products=15), value_epochs=10, value_minibatches=128,
-        advantages=GAE(0.99, 0.95),
-    ),
-}  # fmt: skip
+    "ppo": PPO(envs=8, length=32, epochs=20, minibatches=1, advantages=GAE(0.98, 0.8), adam=Adam(rate=3e-4)),
+    "trpo": _TRPO,
+    "trpo-tenth": dataclasses.replace(_TRPO, region=TrustRegion(products=15, every=10)),
+}
 
 
 def main() -> None:
@@ -66,7 +72,13 @@ def main() -> None:
         if many:
             round_["ours, many seeds"] = timed(many, seed)
         if options.peer:
-            words = [*shlex.split(options.peer), "--algorithm", options.algorithm, "--env", "CartPole-v1"]
+            words = [
+                *shlex.split(options.peer),
+                "--algorithm",
+                options.algorithm.partition("-")[0],
+                "--env",
+                "CartPole-v1",
+            ]
             words += ["--steps", str(options.steps), "--seed", str(seed)]
             done = subprocess.run(words, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             round_["peer"] = json.loads(done.stdout.strip().splitlines()[-1])

@@ -69,7 +69,11 @@ class Nudge(AbstractPolicyLearner):
         row = lambda size: jnp.zeros((self.length, self.envs, size))  # noqa: E731
         batch = {"obs": row(2), "action": row(1), "reward": row(1)[..., 0], "next_obs": row(2)}
         batch |= dict.fromkeys(("terminated", "truncated"), jnp.zeros((self.length, self.envs), bool))
-        return {"gain": 0.3 * jax.random.normal(key, (1, 2)), "updates": jnp.zeros((), int), "batch": batch}
+        none = jnp.zeros((), int)
+        return {"gain": 0.3 * jax.random.normal(key, (1, 2)), "updates": none, "restarts": none, "batch": batch}
+
+    def restarted(self, state):
+        return state | {"restarts": state["restarts"] + 1}
 
     def actor(self, state):
         return Shaky(state["gain"])
@@ -86,7 +90,7 @@ class Nudge(AbstractPolicyLearner):
             gain = jnp.where(state["updates"] == 1, jnp.nan, gain)
         kept = {name: getattr(batch, name) for name in batch.__dataclass_fields__}
         logged = {"push": jnp.linalg.norm(push), "reward": batch.reward.mean()}
-        return {"gain": gain, "updates": state["updates"] + 1, "batch": kept}, logged
+        return state | {"gain": gain, "updates": state["updates"] + 1, "batch": kept}, logged
 
 
 class Slope(AbstractEnv):

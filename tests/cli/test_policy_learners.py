@@ -154,6 +154,27 @@ def test_steps_make_the_rounds(handful, tmp_path):
     assert configured(Options(**usual, steps=5000, trials=3))["trials"] == 3
 
 
+def test_what_falls_over_a_run_falls_over_all_of_its_rounds():
+    """Also where these do not come to the steps, and where more of them were asked for later."""
+    from handful.cli.train import Options, built, configured
+
+    config = configured(Options(task="point-mass", agent="ppo", steps=5000))
+    _, learning = built(config)
+    assert (learning.updates, float(learning.learner.adam.updates)) == (1, 5)
+    _, longer = built({**config, "trials": 9})
+    assert (longer.updates, float(longer.learner.adam.updates)) == (1, 9)
+    host = configured(Options(task="gymnasium:Pendulum-v1", agent="ppo", steps=1000))
+    _, learning = built(host)
+    assert float(learning.learner.adam.updates) == learning.updates * host["trials"] == 2
+
+
+def test_a_class_of_the_user_is_no_built_in_task_of_that_name(refused, tmp_path):
+    (tmp_path / "rig.py").write_text(HOSTED.replace("class Slide", "class Pendulum"))
+    said = refused("train", f"{tmp_path}/rig.py:Pendulum", "--agent", "q-learning", "--out", tmp_path / "run")
+    for part in ("there is a grid for", "rig.py:pendulum", "dqn"):
+        assert part in said
+
+
 def test_a_learner_has_copies_on_the_host_where_there_can_be_any(tmp_path):
     """And a round so many updates that a trial of 999 steps ends in it, or one that lasts 9."""
     from handful.cli.assemble import AgentOptions

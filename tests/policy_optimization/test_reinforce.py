@@ -35,8 +35,9 @@ BATCH = Transition(
 )
 
 
-def learner(baseline, **settings):
-    return Reinforce(N, T, discount=0.8, baseline=baseline, nets=Nets(hidden=()), adam=PLAIN, **settings)
+def learner(baseline, *, standardise=False):
+    nets = Nets(hidden=(), standardise=standardise)
+    return Reinforce(N, T, discount=0.8, baseline=baseline, nets=nets, adam=PLAIN)
 
 
 @eqx.filter_jit
@@ -78,11 +79,16 @@ def test_the_step_is_the_explicit_sum_of_scores_and_rewards_to_go(baseline):
 
 
 def test_what_does_not_count_makes_no_difference():
-    one = learner(LearnedValue((4,), steps=3, size=4))
+    """Neither its rewards nor what was seen, which on a system of its own is nothing at all."""
+    one = learner(LearnedValue((4,), steps=3, size=4), standardise=True)
     state = started(one)
     noise = jnp.asarray(np.where(COUNTED, REWARD, RNG.normal(size=(T, N)) * 50), jnp.float32)
-    other = eqx.tree_at(lambda b: b.reward, BATCH, noise)
-    same(updated(one, state, BATCH), updated(one, state, other))
+    seen = jnp.asarray(np.where(COUNTED[..., None], OBS, 0.0), jnp.float32)
+    other = eqx.tree_at(lambda b: (b.reward, b.obs), BATCH, (noise, seen))
+    after, _ = updated(one, state, other)
+    same(updated(one, state, BATCH)[0], after)
+    assert after.policy.inputs.moments.count == COUNTED.sum()
+    np.testing.assert_allclose(after.policy.inputs.moments.mean, OBS[COUNTED].mean(0), rtol=1e-4)
 
 
 def test_no_whole_trial_no_step():
@@ -91,7 +97,7 @@ def test_no_whole_trial_no_step():
     endless = eqx.tree_at(lambda b: (b.terminated, b.truncated), BATCH, (jnp.zeros((T, N), bool),) * 2)
     after, _ = updated(one, state, endless)
     same(after.policy, state.policy)
-    same(after.baseline.value, state.baseline.value)
+    same(after.baseline.net, state.baseline.net)
 
 
 def test_trials_longer_than_an_update_are_refused():

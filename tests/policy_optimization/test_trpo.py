@@ -97,6 +97,25 @@ def test_the_whole_step_is_the_one_of_a_dense_solve(name):
     np.testing.assert_allclose(moved, step, rtol=5e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("every", [1, 4])
+def test_thinned_out_the_fisher_matrix_is_that_of_the_steps_that_are_left(every):
+    head, samples = HEADS["gaussian"], samples_of(HEADS["gaussian"])
+    step = lambda one: jax.flatten_util.ravel_pytree(improved(one, head, samples)[0])[0]  # noqa: E731
+    moved = step(learner(delta=1e-4, damping=0.3, products=40, every=every)) - jax.flatten_util.ravel_pytree(head)[0]
+    flat, unravel = jax.flatten_util.ravel_pytree(head)
+    gradient = jax.jit(jax.grad(lambda weights: gain(unravel(weights), samples)))(flat)
+    kl = lambda weights: jnp.mean(jax.vmap(lambda x: head(x).kl(unravel(weights)(x)))(SEEN[::every]))  # noqa: E731
+    direction = jnp.linalg.solve(jax.jit(jax.hessian(kl))(flat) + 0.3 * jnp.eye(flat.size), gradient)
+    unit = lambda vector: vector / jnp.linalg.norm(vector)  # noqa: E731 -- all steps count in the line search
+    np.testing.assert_allclose(unit(moved), unit(direction), atol=1e-3)
+
+
+@pytest.mark.parametrize("settings", [{"products": 0}, {"every": 0}])
+def test_a_trust_region_without_products_or_steps_is_refused(settings):
+    with pytest.raises(ValueError, match="at least 1"):
+        TrustRegion(**settings)
+
+
 @pytest.mark.parametrize("name", list(HEADS))
 def test_an_accepted_step_gains_and_keeps_within_delta(name):
     """A region so large that its quadratic model misleads: the Gaussian's first try is refused (see below)."""

@@ -123,6 +123,14 @@ def on_host(learner, *, updates=3, **settings):
     return batches, actors, done, [first[probes:], *others]
 
 
+def test_learners_are_told_that_a_round_on_the_host_begins_with_resets():
+    practice = OnHost(Hosted(hosted()), Nudge(envs=1, length=5))
+    state = practice.init(KEY)
+    for rounds in (1, 2):
+        state, _ = practice.round(KEY, state, 2, Growth())
+        assert state.learner["restarts"] == rounds
+
+
 def replayed(batches, seeds, *, whole, **settings):
     """The same choices carried out by a plain loop: what should have been collected, and the returns.
 

@@ -68,6 +68,29 @@ def test_policies_of_equal_worth_do_not_take_turns():
     np.testing.assert_allclose(solved.values, 10.0, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["policy_iteration", "q_policy_iteration"])
+@pytest.mark.parametrize("discount", [0.9, 0.999, 0.9999])
+def test_a_small_gain_is_not_left_lying_and_the_bound_holds(name, discount):
+    """One state that stays, where the second action pays a hundredth more: a thousand times that in the long run."""
+    reward = jnp.array([[1.0, 1.009]])
+    solved = METHODS[name](FiniteMDP.dense(jnp.ones((1, 2, 1)), reward, jnp.zeros((1, 2)), discount))
+    best = 1.009 / (1 - discount)
+    assert solved.policy.tolist() == [1]
+    rounding = 1e-6 * best / (1 - discount)
+    assert abs(float(solved.values[0]) - best) <= solved.bound + rounding
+    if (name, discount) != ("q_policy_iteration", 0.9999):  # which would take more sweeps than there may be
+        assert solved.bound <= 1e-3 + rounding
+
+
+def test_policies_that_are_cut_short_tell_how_far_they_may_be_off(monkeypatch):
+    mdp, going, reward = random_mdp(0.9)
+    best, _ = best_of(going, reward, 0.9)
+    monkeypatch.setattr(dp, "MOST", 1)
+    for method in (dp.policy_iteration, dp.q_policy_iteration):
+        solved = method(mdp)
+        assert 0.01 < np.abs(np.asarray(solved.values) - best).max() <= solved.bound
+
+
 @pytest.mark.parametrize(("name", "discount"), [("FrozenLake-v1", 0.97), ("CliffWalking-v1", 1.0), ("Taxi-v4", 0.9)])
 def test_toy_text_by_a_second_implementation(name, discount):
     env = gymnasium.make(name)

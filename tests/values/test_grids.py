@@ -18,7 +18,9 @@ def test_they_are_of_the_tasks_own_observations():
 
 def test_a_task_without_a_grid():
     for made in (grid_of, tiles_of):
-        with pytest.raises(InputError, match=r"there is a grid for acrobot-v1, .* got reacher-7dof; give one"):
+        with pytest.raises(
+            InputError, match=r"there is a grid for acrobot-v1, .* got reacher-7dof; take a method with nets"
+        ):
             made("reacher-7dof")
 
 

@@ -96,6 +96,19 @@ def test_sarsa_remembers_the_last_step_from_one_update_to_the_next():
     np.testing.assert_allclose(state.values.weights, by_numpy("sarsa", ROWS), rtol=1e-5, atol=1e-6)
 
 
+def test_where_environments_begin_anew_a_waiting_step_never_meets_the_choice_made_there():
+    """It is learned from as if time had run out."""
+    one = learner(Sarsa())
+    state, _ = updated(one, started(one), batch(ROWS[:4]))
+    assert state.waiting.live.all()
+    anew = eqx.filter_jit(lambda one, state: one.restarted(state))(one, state)
+    assert not anew.waiting.live.any()
+    late = [*ROWS[:2], *[(*row[:4], "late") for row in ROWS[2:4]]]
+    np.testing.assert_allclose(anew.values.weights, by_numpy("sarsa", late), rtol=1e-5, atol=1e-6)
+    after, _ = updated(one, anew, batch(ROWS[4:]))
+    np.testing.assert_allclose(after.values.weights, by_numpy("sarsa", late + ROWS[4:]), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["q-learning", "sarsa"])
 def test_a_step_that_is_not_finite_is_forgotten(name):
     bad = [*ROWS[:4], (1, 2, np.nan, 3, ""), ROWS[5]]

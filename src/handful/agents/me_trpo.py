@@ -15,8 +15,8 @@ def me_trpo(
 ) -> PractisingAgent:
     """Model-ensemble trust-region policy optimisation.
 
-    Source: [Kurutach18] algorithm 1. Deviates: trials begin at visited states; TRPO with a learned value; the
-    ensemble's nets are probabilistic.
+    Source: [Kurutach18] algorithm 1. Deviates: trials begin at visited states; TRPO with a learned value and
+    a delta of 0.04; the ensemble's nets are probabilistic.
     """
     told = preset(task)
     optimiser = TRPO(

@@ -55,14 +55,19 @@ _PRESETS = {
     "cartpole-swingup": Preset(400_000, envs=8, length=200),
     "mountain-car-continuous-v0": Preset(200_000, 0.999, envs=8, length=128),
     "invertedpendulum-v5": dataclasses.replace(_RUNNER, steps=500_000, falling=True),
-    **{f"{name}-v5": _RUNNER for name in ("halfcheetah", "hopper", "walker2d", "swimmer")},
+    **{f"{name}-v5": _RUNNER for name in ("halfcheetah", "hopper", "walker2d")},
+    "swimmer-v5": dataclasses.replace(_RUNNER, discount=0.9999),
 }
 _PRESETS["pendulum-v1"] = dataclasses.replace(_PRESETS["pendulum"], decay=0.9, envs=8, length=128, falling=True)
 
 
 def place(task: str) -> str:
-    """A task's name among those that something is known of; Gymnasium's and ours of the same name are the same."""
-    return task.rsplit(":", 1)[-1].lower()
+    """A task's name among those that something is known of; Gymnasium's and ours of the same name are the same.
+
+    >>> place("gymnasium:CartPole-v1"), place("rig.py:Pendulum")
+    ('cartpole-v1', 'rig.py:pendulum')
+    """
+    return task.removeprefix("gymnasium:").lower()
 
 
 def preset(task: str) -> Preset:

@@ -20,6 +20,7 @@ from handful.policies.stochastic import GaussianHead
 from handful.policy_optimization.base import ActorCriticState
 from handful.policy_optimization.imagined import Imagined
 from handful.policy_optimization.improvement import Improved, Improvement
+from handful.policy_optimization.reinforce import ReinforceState
 from handful.task import Task
 
 
@@ -63,7 +64,9 @@ class PractisingAgent(AbstractAgent):
         belief_key, policy_key = jax.random.split(key)
         belief, none = self.learner.init(belief_key, task), jnp.zeros((), int)
         count = self.learner.model(belief).world_count or self.worlds
-        return PractisingState(belief, self.optimiser.init(policy_key, task), Improved(jnp.zeros(count), none, none))
+        imagined = dataclasses.replace(task, horizon=min(self.length, task.horizon))
+        policy = self.optimiser.init(policy_key, imagined)
+        return PractisingState(belief, policy, Improved(jnp.zeros(count), none, none))
 
     def explorer(self, key: PRNGKeyArray, task: Task) -> AbstractPolicy:
         return explorer(key, task, self.first_colour)
@@ -87,7 +90,8 @@ class PractisingAgent(AbstractAgent):
         return self.optimiser.policy(state.policy)
 
     def _unsure(self, state: Any) -> Any:
-        if isinstance(state, ActorCriticState) and isinstance(state.policy.head, GaussianHead):
+        learned = isinstance(state, ActorCriticState | ReinforceState)
+        if learned and isinstance(state.policy.head, GaussianHead):
             wider = jnp.maximum(state.policy.head.log_std, self.least_log_std)
             return eqx.tree_at(lambda s: s.policy.head.log_std, state, wider)
         return state

@@ -61,8 +61,9 @@ class AgentOptions:
     fit_steps: int | None = None
     """gradient steps that a fit takes at most"""
     steps: int | None = None
-    """steps of interaction of agents without a model, in up to 50 rounds; learning rates fall to zero over them (the
-    task's own number if left out)"""
+    """steps of interaction of agents without a model, in up to 50 rounds (the task's own number if left out); the rates
+    of ppo, ppo-penalty, a2c and dqn fall to zero over them; reinforce, which counts whole trials, takes fewer where
+    trials end early"""
     guess_error: float | None = None
     """guessed parameters of physics are multiplied and divided by this in turn; the built-in guesses are the truth"""
 

@@ -1,5 +1,6 @@
 """From options to objects: the learner of policies that a configuration describes."""
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,10 @@ _OF_PLANNERS = ("paper", "planner", "propagation", "particles", "candidates", "i
 PRACTISING = {"dp", "me-trpo", "mbpo", "pets+policy"}  # learn a belief trial by trial, and a policy inside it
 
 
-def learning_of(options: AgentOptions, env: Any, name: str) -> "PolicyLearning":
+def learning_of(options: AgentOptions, env: Any, name: str, rounds: int = 0) -> "PolicyLearning":
     """The learner for an environment, and how many updates make a round.
+
+    What falls over a run falls over as many rounds as the steps make, or over `rounds` where those are more.
 
     Raises `InputError` where options do not fit the learner, or the learner the task.
     """
@@ -33,16 +36,21 @@ def learning_of(options: AgentOptions, env: Any, name: str) -> "PolicyLearning":
 
     _refuse(options, _OF_OTHERS, f"is of agents that learn a model, and {options.agent} learns none")
     steps = steps_of(options, name)
-    learner = MAKERS[options.agent](name, env.task, steps)
-    least = 1
+    make, fitting, least = MAKERS[options.agent], lambda learner: learner, 1
+    learner = make(name, env.task, steps)
     if not isinstance(env, AbstractEnv):  # a round begins with resets there, and should see the end of a trial
         if learner.envs > 1:
             another = env.again()
-            learner = on_host(learner) if another is None else learner
-            if another is not None:
+            if another is None:
+                fitting = on_host
+            else:
                 another.close()
+        learner = fitting(learner)
         least = math.ceil(env.task.horizon / learner.length)
-    return PolicyLearning(learner, max(least, round(steps / ROUNDS / (learner.envs * learner.length))))
+    size = learner.envs * learner.length
+    learning = PolicyLearning(learner, max(least, round(steps / ROUNDS / size)))
+    planned = max(rounds_of(learning, steps), rounds) * learning.updates * size
+    return dataclasses.replace(learning, learner=fitting(make(name, env.task, planned)))
 
 
 def rounds_of(learning: "PolicyLearning", steps: int) -> int:

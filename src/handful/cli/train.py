@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from handful.cli.assemble import AgentOptions, agent_of, named
-from handful.cli.assemble_learners import LEARNERS, PRACTISING, ROUNDS, learning_of, practising_of, rounds_of, steps_of
+from handful.cli.assemble_learners import LEARNERS, PRACTISING, learning_of, practising_of, rounds_of, steps_of
 
 if TYPE_CHECKING:
     from handful.cli.runtime import CompileClock
@@ -40,7 +40,8 @@ class Options(AgentOptions):
     out: Path | None = None
     """the run folder, with --seeds the folder of run folders (runs/TASK-TIME if left out)"""
     resume: Path | None = None
-    """a folder to go on with; its own options hold, --trials may raise the number"""
+    """a folder to go on with; its own options hold, --trials may raise the number (learning rates that fall to zero
+    then fall over all rounds)"""
 
 
 RECORDED = [field.name for field in dataclasses.fields(Options) if field.name not in {"seeds", "out", "resume"}]
@@ -164,7 +165,7 @@ def configured(options: Options) -> dict[str, Any]:
 
     given = {name: getattr(options, name) for name in RECORDED}
     rounds = options.agent in LEARNERS
-    usual = ROUNDS if rounds else 8
+    usual = 0 if rounds else 8  # rounds are counted below
     given |= {"agent": named(options), "trials": usual if options.trials is None else options.trials}
     if options.steps is not None and not rounds:
         raise InputError(
@@ -269,7 +270,9 @@ def built(config: dict[str, Any]) -> tuple[Any, Any]:
     system = system_for(load(config["task"]))
     names = [field.name for field in dataclasses.fields(AgentOptions)]
     options = AgentOptions(**{name: config[name] for name in names})
-    make = learning_of if options.agent in LEARNERS else practising_of if options.agent in PRACTISING else agent_of
+    if options.agent in LEARNERS:
+        return system, learning_of(options, system.env, config["task"], config["trials"])
+    make = practising_of if options.agent in PRACTISING else agent_of
     return system, make(options, system.env, config["task"])
 
 

@@ -1,8 +1,9 @@
 """Running mean and variance, from batch to batch."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 
 class Moments(eqx.Module):
@@ -24,9 +25,14 @@ class Moments(eqx.Module):
         """Before any row of this shape."""
         return cls(jnp.zeros(()), jnp.zeros(shape), jnp.ones(shape))
 
-    def seeing(self, rows: Float[Array, "b *d"]) -> "Moments":
-        """With these rows too."""
-        more = rows.shape[0]
-        total, apart = self.count + more, rows.mean(0) - self.mean
-        spread = self.var * self.count + rows.var(0) * more + apart**2 * self.count * more / total
-        return Moments(total, self.mean + apart * more / total, spread / total)
+    def seeing(self, rows: Float[Array, "b *d"], counted: Bool[Array, "b"] | None = None) -> "Moments":
+        """With these rows too, or those of them that are counted."""
+        count = jnp.ones(rows.shape[0], bool) if counted is None else counted
+        where = count.reshape(-1, *[1] * (rows.ndim - 1))
+        more = count.sum()
+        total, least = self.count + more, jnp.maximum(more, 1)
+        mean = jnp.sum(rows, 0, where=where) / least
+        apart, var = mean - self.mean, jnp.sum((rows - mean) ** 2, 0, where=where) / least
+        spread = self.var * self.count + var * more + apart**2 * self.count * more / jnp.maximum(total, 1)
+        seen = Moments(total, self.mean + apart * more / jnp.maximum(total, 1), spread / jnp.maximum(total, 1))
+        return jax.tree.map(lambda new, old: jnp.where(more > 0, new, old), seen, self)

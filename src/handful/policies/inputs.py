@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from handful.data.features import Features
 from handful.data.moments import Moments
@@ -36,11 +36,16 @@ class Inputs(eqx.Module):
         standard = (self._raw(obs) - self.moments.mean) / jnp.sqrt(jnp.maximum(self.moments.var, _LEAST_VAR))
         return jnp.where(self.moments.count > 0, jnp.clip(standard, -_FAR, _FAR), standard)
 
-    def seeing(self, obs: Float[Array, "*b o"]) -> "Inputs":
-        """With the statistics of these observations too; where any is not finite, as they were."""
+    def seeing(self, obs: Float[Array, "*b o"], counted: Bool[Array, "*b"] | None = None) -> "Inputs":
+        """With the statistics of these observations too, or of those that are counted.
+
+        Where any of these is not finite, they stay as they were.
+        """
         values = jax.vmap(self._raw)(obs.reshape(-1, obs.shape[-1]))
-        moved = Inputs(self.features, self.moments.seeing(values))
-        return jax.tree.map(lambda new, old: jnp.where(jnp.isfinite(values).all(), new, old), moved, self)
+        counted = jnp.ones(values.shape[0], bool) if counted is None else counted.reshape(-1)
+        moved = Inputs(self.features, self.moments.seeing(values, counted))
+        usable = (jnp.isfinite(values).all(1) | ~counted).all()
+        return jax.tree.map(lambda new, old: jnp.where(usable, new, old), moved, self)
 
     def _raw(self, obs: Float[Array, "o"]) -> Float[Array, "i"]:
         return self.features.inputs(obs, obs[:0])

@@ -60,6 +60,13 @@ class AbstractPolicyLearner(eqx.Module):
     def update(self, key: PRNGKeyArray, state: Any, batch: Transition) -> tuple[Any, Logged]:
         """Learn from what was met since the last update: leading axes t n, and `action` holds the choices."""
 
+    def restarted(self, state: Any) -> Any:
+        """The state where all environments begin anew, whatever trials were going on in them.
+
+        What it holds of those must not meet the first steps of others.
+        """
+        return state
+
     @abstractmethod
     def policy(self, state: Any) -> AbstractPolicy:
         """What was learned, without the noise that learning needs."""

@@ -72,6 +72,9 @@ class AbstractActorCritic(AbstractPolicyLearner):
     def policy(self, state: ActorCriticState) -> Mode:
         return Mode(state.policy)
 
+    def restarted(self, state: ActorCriticState) -> ActorCriticState:
+        return eqx.tree_at(lambda s: s.rewards.return_, state, jnp.zeros(self.envs))
+
     def start(self, key: PRNGKeyArray, task: Task, surrogate: Any, optimiser: Any) -> ActorCriticState:
         """Fresh nets. `optimiser` is asked for its memory of policy head and value net."""
         policy_key, value_key = jax.random.split(key)

@@ -8,21 +8,23 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from handful.policies.stochastic import Value
+from handful.policies.mlp import MLP
 from handful.policy_optimization.steps import Adam
-from handful.task import Task
 
 
 class AbstractBaseline(eqx.Module):
-    """An expectation of what comes after a step, that must not depend on what is chosen in it."""
+    """An expectation of what comes after a step, that should not depend on what is chosen in it.
+
+    It sees of an observation what the policy's nets see.
+    """
 
     @abstractmethod
-    def init(self, key: PRNGKeyArray, task: Task) -> Any:
-        """Its state before any data."""
+    def init(self, key: PRNGKeyArray, inputs: int) -> Any:
+        """Its state before any data, where the policy's nets see so many inputs."""
 
     @abstractmethod
     def values(
-        self, state: Any, obs: Float[Array, "b o"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
+        self, state: Any, seen: Float[Array, "b i"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
     ) -> Float[Array, "b"]:
         """The expectation at each step."""
 
@@ -31,7 +33,7 @@ class AbstractBaseline(eqx.Module):
         self,
         key: PRNGKeyArray,
         state: Any,
-        obs: Float[Array, "b o"],
+        seen: Float[Array, "b i"],
         returns: Float[Array, "b"],
         counted: Bool[Array, "b"],
     ) -> Any:
@@ -41,14 +43,14 @@ class AbstractBaseline(eqx.Module):
 class AbstractUnlearned(AbstractBaseline):
     """A baseline that remembers nothing."""
 
-    def init(self, key: PRNGKeyArray, task: Task) -> None:
+    def init(self, key: PRNGKeyArray, inputs: int) -> None:
         return None
 
     def fitted(
         self,
         key: PRNGKeyArray,
         state: None,
-        obs: Float[Array, "b o"],
+        seen: Float[Array, "b i"],
         returns: Float[Array, "b"],
         counted: Bool[Array, "b"],
     ) -> None:
@@ -59,7 +61,7 @@ class NoBaseline(AbstractUnlearned):
     """Zero."""
 
     def values(
-        self, state: None, obs: Float[Array, "b o"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
+        self, state: None, seen: Float[Array, "b i"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
     ) -> Float[Array, "b"]:
         return jnp.zeros_like(returns)
 
@@ -67,21 +69,21 @@ class NoBaseline(AbstractUnlearned):
 class BatchMean(AbstractUnlearned):
     """The mean reward to go of the batch, the same at every step.
 
-    Its own share in the mean makes each step's gradient smaller by one part in the batch's size, which is no bias in
-    its direction.
+    A trial's own rewards are in the mean and depend on its choices, so gradients are biased by one part in the number
+    of trials: each is smaller, and the later a step, the more.
     """
 
     def values(
-        self, state: None, obs: Float[Array, "b o"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
+        self, state: None, seen: Float[Array, "b i"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
     ) -> Float[Array, "b"]:
         mean = jnp.sum(jnp.where(counted, returns, 0.0)) / jnp.maximum(counted.sum(), 1)
         return jnp.broadcast_to(mean, returns.shape)
 
 
 class LearnedState(eqx.Module):
-    """The value, and its optimiser's memory."""
+    """The net, and its optimiser's memory."""
 
-    value: Value
+    net: MLP
     memory: Any
 
 
@@ -93,24 +95,24 @@ class LearnedValue(AbstractBaseline):
     steps: int = eqx.field(static=True, default=40)  # gradients a batch
     size: int = eqx.field(static=True, default=256)  # rows a gradient, drawn with replacement
 
-    def init(self, key: PRNGKeyArray, task: Task) -> LearnedState:
-        value = Value.init(key, task, self.hidden)
-        return LearnedState(value, self.adam.init(value.net))
+    def init(self, key: PRNGKeyArray, inputs: int) -> LearnedState:
+        net = MLP.init(key, (inputs, *self.hidden, 1))
+        return LearnedState(net, self.adam.init(net))
 
     def values(
-        self, state: LearnedState, obs: Float[Array, "b o"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
+        self, state: LearnedState, seen: Float[Array, "b i"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
     ) -> Float[Array, "b"]:
-        return jax.vmap(state.value)(obs)
+        return jax.vmap(state.net)(seen)[:, 0]
 
     def fitted(
         self,
         key: PRNGKeyArray,
         state: LearnedState,
-        obs: Float[Array, "b o"],
+        seen: Float[Array, "b i"],
         returns: Float[Array, "b"],
         counted: Bool[Array, "b"],
     ) -> LearnedState:
-        seen, upto = jax.vmap(state.value.inputs)(obs), jnp.cumsum(counted)
+        upto = jnp.cumsum(counted)
 
         def fitness(net: Any, rows: Array) -> Float[Array, ""]:
             error = (jax.vmap(net)(seen[rows])[:, 0] - returns[rows]) ** 2
@@ -122,6 +124,6 @@ class LearnedValue(AbstractBaseline):
             rows = jnp.searchsorted(upto, nth + 1)
             return self.adam.ascend(net, memory, jax.grad(fitness)(net, rows), 0.0), None
 
-        start = (state.value.net, state.memory)
+        start = (state.net, state.memory)
         (net, memory), _ = jax.lax.scan(step, start, jax.random.split(key, self.steps))
-        return LearnedState(eqx.tree_at(lambda v: v.net, state.value, net), memory)
+        return LearnedState(net, memory)

@@ -52,7 +52,7 @@ class Improvement(eqx.Module):
         lanes = jax.vmap(lambda k: enter(k, env))(jax.random.split(lane_key, learner.envs))
         tried = dataclasses.replace(env, task=dataclasses.replace(env.task, horizon=self.length), anew=_ANEW)
         none = jnp.zeros((), int)
-        start = Practice(state, lanes, none)
+        start = Practice(learner.restarted(state), lanes, none)
 
         def goes_on(carry: tuple) -> Bool[Array, ""]:
             _, _, blocks, refused = carry

@@ -58,7 +58,7 @@ class Reinforce(AbstractPolicyLearner):
             )
         policy_key, baseline_key = jax.random.split(key)
         policy = self.nets.policy(policy_key, task)
-        memory, baseline = self.adam.init(policy.head), self.baseline.init(baseline_key, task)
+        memory, baseline = self.adam.init(policy.head), self.baseline.init(baseline_key, policy.inputs.size)
         return ReinforceState(policy, memory, baseline, jnp.zeros((), int))
 
     def actor(self, state: ReinforceState) -> StochasticPolicy:
@@ -72,22 +72,22 @@ class Reinforce(AbstractPolicyLearner):
         flat = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])  # noqa: E731
         counted, obs, choice = flat(whole(over)), flat(batch.obs), flat(batch.action)
         returns = flat(jax.vmap(rewards_to_go, (1, 1, None), 1)(batch.reward, over, self.discount))
-        baseline = self.baseline.values(state.baseline, obs, returns, counted)
+        seen = jax.vmap(state.policy.inputs)(obs)
+        baseline = self.baseline.values(state.baseline, seen, returns, counted)
         advantage = jnp.where(counted, returns - baseline, 0.0)
         advantage = advantage / jnp.sqrt(jnp.sum(advantage**2) / jnp.maximum(counted.sum(), 1) + 1e-8)
 
         def likelihood(head: Any) -> Float[Array, ""]:
-            policy = eqx.tree_at(lambda p: p.head, state.policy, head)
-            log_prob = jax.vmap(lambda o, c: policy.distribution(o).log_prob(c))(obs, choice)
+            log_prob = jax.vmap(lambda s, c: head(s).log_prob(c))(seen, choice)
             return weighted_likelihood(log_prob, advantage, counted)
 
         gradient = jax.grad(likelihood)(state.policy.head)
         head, memory = self.adam.ascend(state.policy.head, state.memory, gradient, state.updates)
-        inputs = state.policy.inputs.seeing(batch.obs) if self.nets.standardise else state.policy.inputs
+        inputs = state.policy.inputs.seeing(obs, counted) if self.nets.standardise else state.policy.inputs
         policy = eqx.tree_at(lambda p: (p.head, p.inputs), state.policy, (head, inputs))
-        entropy = jax.vmap(lambda o: head(state.policy.inputs(o)).entropy())(obs)
+        entropy = jax.vmap(lambda s: head(s).entropy())(seen)
         logged = {"entropy": jnp.sum(jnp.where(counted, entropy, 0.0)) / jnp.maximum(counted.sum(), 1)}
-        learned = self.baseline.fitted(key, state.baseline, obs, returns, counted)
+        learned = self.baseline.fitted(key, state.baseline, seen, returns, counted)
         return ReinforceState(policy, memory, learned, state.updates + 1), logged
 
 

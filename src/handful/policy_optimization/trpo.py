@@ -8,6 +8,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from handful.errors import InputError
 from handful.fields import Real, Whole, real, whole
 from handful.policies.learner import Logged
 from handful.policies.mlp import MLP
@@ -38,8 +39,13 @@ class TrustRegion(eqx.Module):
     updates: Real = real(jnp.inf)  # in which delta falls to zero; infinite: it stays
     damping: Real = real(0.1)  # added to the Fisher matrix's diagonal
     products: int = eqx.field(static=True, default=10)  # with the Fisher matrix, of conjugate gradients
+    every: int = eqx.field(static=True, default=1)  # of so many steps one counts in the Fisher matrix
     shrink: Real = real(0.8)  # of the step, each time the line search refuses it
     tries: Whole = whole(10)
+
+    def __check_init__(self) -> None:
+        if self.products < 1 or self.every < 1:
+            raise InputError(f"products and every must be at least 1, got {self.products} and {self.every}")
 
     def reach(self, update: Array | float) -> Float[Array, ""]:
         """Delta in the given update of all."""
@@ -58,8 +64,8 @@ class TRPO(AbstractActorCritic):
     >>> learner = TRPO(envs=2, length=8)
     >>> state = learner.init(jax.random.key(3), Pendulum().task)
 
-    Source: [Schulman15] algorithm 1, appendix C; advantages [Schulman16]. Deviates: the KL counts at the same
-    observations as the surrogate, all of them; delta may fall.
+    Source: [Schulman15] algorithm 1, appendix C; advantages [Schulman16]. Deviates: the Fisher matrix is that of all
+    steps, unless `every` thins them out as the paper does (10); delta may fall.
     """
 
     envs: int = eqx.field(static=True, default=8)
@@ -109,7 +115,7 @@ class TRPO(AbstractActorCritic):
             return jnp.mean(jax.vmap(lambda old, new: old.kl(new))(samples.before, now))
 
         before, gradient = jax.value_and_grad(gain)(flat)
-        fisher = fisher_products(head, samples.seen)
+        fisher = fisher_products(head, samples.seen[:: self.region.every])
         product = lambda v: fisher(v) + self.region.damping * v  # noqa: E731
         direction = conjugate_gradients(product, gradient, self.region.products)
         curvature = direction @ gradient  # as direction @ product(direction): what is left is at right angles to it

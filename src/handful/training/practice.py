@@ -146,6 +146,7 @@ class OnHost:
         self, key: PRNGKeyArray, state: HostState, updates: int, watch: Callable[[Round], None]
     ) -> tuple[HostState, Round]:
         done, walks = Round(), self._begun(jax.random.fold_in(key, int(state.updates)))
+        state = HostState(_restarted(self.learner, state.learner), state.updates)
         for _ in range(updates):
             update_key = jax.random.fold_in(key, int(state.updates))
             leaves, structure = eqx.partition(self.learner.actor(state.learner), eqx.is_array)
@@ -313,6 +314,11 @@ def _several(
 @eqx.filter_jit
 def _init(key: PRNGKeyArray, learner: AbstractPolicyLearner, task: Any) -> Any:
     return learner.init(key, task)
+
+
+@eqx.filter_jit
+def _restarted(learner: AbstractPolicyLearner, state: Any) -> Any:
+    return learner.restarted(state)
 
 
 @eqx.filter_jit

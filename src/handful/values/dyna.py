@@ -103,6 +103,9 @@ class DynaQ(AbstractPolicyLearner):
         learned = self.learner.init(key, task)
         return DynaState(learned, LastSeen.empty(*learned.values.weights.shape))
 
+    def restarted(self, state: DynaState) -> DynaState:
+        return DynaState(self.learner.restarted(state.learned), state.model)
+
     def actor(self, state: DynaState) -> EpsilonGreedy:
         return self.learner.actor(state.learned)
 

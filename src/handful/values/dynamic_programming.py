@@ -97,7 +97,9 @@ def policy_iteration(mdp: FiniteMDP) -> Solution:
 
     Raises `InputError` where the states are too many for a matrix, and where there is no discount.
 
-    Source: [Sutton18] section 4.3. Deviates: an action is left only for one that is better by more than rounding.
+    The bound is that of one sweep of value iteration from the last policy's worth.
+
+    Source: [Sutton18] section 4.3. Deviates: policies that rounding makes take turns end it too.
     """
     _check_discount(mdp)
     return _improve(mdp, lambda policy: evaluate_exactly(mdp, policy).q)
@@ -110,7 +112,7 @@ def q_policy_iteration(mdp: FiniteMDP, tolerance: float | Real = TOLERANCE) -> S
 
     Raises `InputError` where there is no discount.
 
-    Source: [Sutton18] section 4.3. Deviates: as `policy_iteration`; the last policy's bound is given.
+    Source: [Sutton18] section 4.3. Deviates: as `policy_iteration`.
     """
     _check_discount(mdp)
 
@@ -118,25 +120,34 @@ def q_policy_iteration(mdp: FiniteMDP, tolerance: float | Real = TOLERANCE) -> S
         average = lambda q: mdp.backup(jnp.sum(policy * q, axis=1))  # noqa: E731
         return _fixed_point(average, jnp.zeros_like(mdp.reward), mdp, tolerance)[0]
 
-    return eqx.tree_at(lambda s: s.bound, _improve(mdp, worth), jnp.asarray(tolerance, float))
+    return _improve(mdp, worth)
 
 
 def _improve(mdp: FiniteMDP, worth: Callable[[Float[Array, "s c"]], Float[Array, "s c"]]) -> Solution:
+    """Policy iteration until a policy comes again: the last one, or one that it takes turns with.
+
+    A policy is a function of the one before, so one that comes again does so for ever. Each is compared with the one
+    that stood at the last power of two [Brent80], which every circle comes back to.
+    """
+
     def going(carry: tuple) -> Bool[Array, ""]:
-        _, _, evaluated, stable = carry
-        return ~stable & (evaluated < MOST)
+        _, _, _, evaluated, again = carry
+        return ~again & (evaluated < MOST)
 
     def better(carry: tuple) -> tuple:
-        choice, _, evaluated, _ = carry
+        choice, stood, _, evaluated, _ = carry
+        stood = jnp.where((evaluated & (evaluated - 1)) == 0, choice, stood)
         q = worth(jax.nn.one_hot(choice, mdp.choices))
         held = jnp.take_along_axis(q, choice[:, None], axis=1)[:, 0]
-        least = 1e-5 * (1 + jnp.abs(held))  # a hundred roundings: equals must not take turns for ever
-        improved = jnp.where(q.max(1) > held + least, jnp.argmax(q, axis=1), choice)
-        return improved, q, evaluated + 1, (improved == choice).all()
+        improved = jnp.where(q.max(1) > held, jnp.argmax(q, axis=1), choice)
+        again = (improved == choice).all() | (improved == stood).all()
+        return improved, stood, q, evaluated + 1, again
 
-    start = jnp.zeros(mdp.states, int), jnp.zeros_like(mdp.reward), jnp.zeros((), int), jnp.zeros((), bool)
-    _, q, evaluated, _ = jax.lax.while_loop(going, better, start)
-    return Solution(q.max(1), q, evaluated, jnp.zeros(()))
+    first, none = jnp.zeros(mdp.states, int), jnp.zeros((), int)
+    start = first, first, jnp.zeros_like(mdp.reward), none, jnp.zeros((), bool)
+    _, _, q, evaluated, _ = jax.lax.while_loop(going, better, start)
+    swept = mdp.backup(q.max(1))
+    return Solution(swept.max(1), swept, evaluated, _factor(mdp) * jnp.abs(swept - q).max())
 
 
 def _sweep(step: Callable[[Float[Array, "s"]], Float[Array, "s"]], mdp: FiniteMDP, tolerance: float | Real) -> Solution:
@@ -151,8 +162,6 @@ def _fixed_point(
     tolerance: float | Real,
 ) -> tuple[Float[Array, "*b"], Int[Array, ""], Float[Array, ""]]:
     """Sweep until the bound on the distance from the fixed point is at most the tolerance."""
-    discount = mdp.discount
-    factor = jnp.where(discount < 1, discount / jnp.maximum(1 - discount, 1e-30), 1.0)
 
     def going(carry: tuple) -> Bool[Array, ""]:
         _, sweeps, bound = carry
@@ -161,9 +170,15 @@ def _fixed_point(
     def once(carry: tuple) -> tuple:
         values, sweeps, _ = carry
         moved = step(values)
-        return moved, sweeps + 1, factor * jnp.abs(moved - values).max()
+        return moved, sweeps + 1, _factor(mdp) * jnp.abs(moved - values).max()
 
     return jax.lax.while_loop(going, once, (start, jnp.zeros((), int), jnp.full((), jnp.inf)))
+
+
+def _factor(mdp: FiniteMDP) -> Float[Array, ""]:
+    """How far off a worth may be for each unit that the last sweep changed; without discount there is no such bound."""
+    discount = mdp.discount
+    return jnp.where(discount < 1, discount / jnp.maximum(1 - discount, 1e-30), 1.0)
 
 
 def _check_discount(mdp: FiniteMDP) -> None:

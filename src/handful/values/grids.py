@@ -72,7 +72,7 @@ def tiles_of(task: str) -> Tiles:
 def _cut(task: str) -> Cut:
     if task not in CUTS:
         raise InputError(
-            f"there is a grid for {', '.join(sorted(CUTS))}, got {task}; give one with the ranges of its entries, or "
-            "make one that covers recorded data with Grid.covering"
+            f"there is a grid for {', '.join(sorted(CUTS))}, got {task}; take a method with nets, such as dqn or ppo, "
+            "or in Python a Grid with the ranges of the entries, or one that Grid.covering fits to recorded data"
         )
     return CUTS[task]

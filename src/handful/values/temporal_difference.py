@@ -167,6 +167,18 @@ class TemporalDifference(AbstractPolicyLearner):
         told = {"td_error": size, "epsilon": epsilon, "rate": rate}
         return TDState(values, state.choices, waiting, state.steps + over.size), told
 
+    def restarted(self, state: TDState) -> TDState:
+        """Steps that wait for a choice are learned from as where time runs out."""
+        epsilon, rate = self.actor(state).epsilon, slowed(self.rate, self.slowing, state.steps)
+
+        def close(weights: Float[Array, "f c"], waiting: Waiting) -> tuple[Float[Array, "f c"], None]:
+            follows = self.rule(worth(weights, self.features(waiting.met.next_obs)), epsilon)
+            return self.learned(weights, rate, waiting.met, follows, waiting.live)[0], None
+
+        weights, _ = jax.lax.scan(close, state.values.weights, state.waiting)
+        left = (weights, jnp.zeros_like(state.waiting.live))
+        return eqx.tree_at(lambda s: (s.values.weights, s.waiting.live), state, left)
+
     def learned(
         self,
         weights: Float[Array, "f c"],
