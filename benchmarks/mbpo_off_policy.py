@@ -1,0 +1,102 @@
+"""MBPO with an off-policy learner in place of PPO: deep Q-learning practises inside the belief, all else alike.
+
+    python benchmarks/mbpo_off_policy.py --seeds 5 --out results/mbpo-off-policy
+
+What MBPO with PPO returns on the same tasks, after as many trials, is in `results/lecture`. A seed that is kept is not
+run again.
+"""
+
+import argparse
+import dataclasses
+import json
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from handful.cli import runtime
+
+runtime.start()
+
+from handful import CartPoleSwingUp, learn  # noqa: E402 -- devices are laid out first
+from handful.agents.mbpo import mbpo  # noqa: E402
+from handful.agents.policy_presets import preset  # noqa: E402
+from handful.agents.practising import PractisingAgent  # noqa: E402
+from handful.envs.pendulum import Pendulum  # noqa: E402
+from handful.values.dqn import DQN  # noqa: E402
+
+TASKS = {"pendulum": (Pendulum, 15), "cartpole-swingup": (CartPoleSwingUp, 25)}  # trials, as in `results/lecture`
+
+
+def main() -> None:
+    """Learn each task with each seed, and describe what is kept."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for task in options.tasks:
+        for seed in range(options.seeds):
+            file = options.out / f"{task}-{seed}.json"
+            if not file.is_file():
+                file.write_text(json.dumps(learned(task, seed), indent=2) + "\n")
+    describe(options.out)
+
+
+def agent(task: str) -> PractisingAgent:
+    """MBPO as it is, but for the optimiser; discounts as DQN has them by itself."""
+    optimiser = DQN(
+        envs=20,
+        length=50,
+        gradient_steps=256,
+        per_entry=7,
+        discount=min(preset(task).discount + 0.05, 0.99),
+    )
+    return dataclasses.replace(mbpo(task), optimiser=optimiser)
+
+
+def learned(task: str, seed: int) -> dict:
+    """The return of each trial, the random one first."""
+    kind, trials = TASKS[task]
+    began = time.perf_counter()
+    returns = learn(kind(), agent(task), trials=trials, seed=seed).returns
+    facts = {"task": task, "seed": seed, "returns": returns, "seconds": round(time.perf_counter() - began, 1)}
+    sys.stdout.write(f"{task}, seed {seed}: {returns[-1]:.1f} after {trials} trials, {facts['seconds']:.0f} s\n")
+    return facts | {"device": runtime.device(), "versions": runtime.versions()}
+
+
+def describe(out: Path) -> None:
+    """A page with every seed."""
+    lines = [
+        "# MBPO with deep Q-learning inside",
+        "",
+        f"`python benchmarks/mbpo_off_policy.py {' '.join(sys.argv[1:])}`",
+        "",
+        "Return of the last trial, and the mean of the last five; mean and spread (std) over seeds.",
+        "",
+        "| task | steps | last, each seed | mean | last five |",
+        "|---|---|---|---|---|",
+    ]
+    for task, (kind, trials) in TASKS.items():
+        kept = [json.loads(path.read_text()) for path in sorted(out.glob(f"{task}-*.json"))]
+        if kept:
+            last, five = (
+                [f(each["returns"]) for each in kept] for f in (lambda r: r[-1], lambda r: statistics.mean(r[-5:]))
+            )
+            each = ", ".join(f"{value:.1f}" for value in last)
+            lines.append(
+                f"| {task} | {(trials + 1) * kind().task.horizon} | {each} | {spread(last)} | {spread(five)} |"
+            )
+            told = f"Device: {kept[0]['device']}. Versions: {kept[0]['versions']}."
+    (out / "README.md").write_text("\n".join([*lines, "", told]) + "\n")
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and std."""
+    return f"{statistics.mean(values):.1f} +- {statistics.pstdev(values):.1f}"
+
+
+if __name__ == "__main__":
+    main()
