@@ -101,6 +101,16 @@ def grouped(value: int) -> str:
     return f"{value:,}".replace(",", "\N{THIN SPACE}")
 
 
+def duration(seconds: float) -> str:
+    """In seconds up to ten minutes, in minutes up to two hours, then in hours.
+
+    >>> duration(40.0), duration(900.0), duration(50176.0)
+    ('40 s', '15 min', '13.94 h')
+    """
+    size, unit = (1, "s") if seconds <= 600 else (60, "min") if seconds <= 7200 else (3600, "h")
+    return f"{number(seconds / size)} {unit}"
+
+
 def _cell(value: int | float | None) -> str:
     return "" if value is None else str(value) if isinstance(value, int) else number(value)
 
@@ -111,7 +121,7 @@ def _interaction(record: Record, row: Row) -> str:
 
 
 def _seconds(record: Record, row: Row) -> str:
-    return f"{number(row.env_steps * record.labels.dt)} s" if record.task else ""
+    return duration(row.env_steps * record.labels.dt) if record.task else ""
 
 
 def _compiled(record: Record) -> str:
