@@ -69,6 +69,7 @@ METHODS = {  # task -> agent -> its options
     "gymnasium:HalfCheetah-v5": dict.fromkeys(("trpo", "ppo-penalty", "ppo"), ("--steps", "1000000")),
 }
 CHART = ("pendulum", "cartpole-swingup")
+MORE = {"pendulum-v1": 10}  # times as many fresh trials, where the start decides the most
 LEFT_OUT = {"returns", "baselines"}  # of the summary's entries; the first is the curve, the second teaches nothing
 
 
@@ -78,7 +79,12 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=list(METHODS), default=CHART)
     parser.add_argument("--agents", nargs="+", help="these alone")
     parser.add_argument("--seeds", default="0-4")
-    parser.add_argument("--episodes", type=int, default=0, help="fresh trials of each seed's last controller")
+    parser.add_argument(
+        "--episodes",
+        type=int,
+        default=0,
+        help="fresh trials of each seed's last controller; ten times as many on pendulum-v1",
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs/lecture"), help="where the run folders go")
     parser.add_argument("--out", type=Path, required=True, help="where the curves are kept")
     options = parser.parse_args()
@@ -95,7 +101,7 @@ def main() -> None:
             if not missing:
                 continue
             if learn(group, [task, "--agent", agent, *words, "--seeds", ",".join(map(str, missing))]):
-                keep(group, kept, missing, options.episodes)
+                keep(group, kept, missing, options.episodes * MORE.get(task, 1))
             else:
                 failed.append(f"{task} {agent}")
     describe(options.out)
