@@ -60,9 +60,9 @@ def learned(task: str, seed: int) -> dict:
     """The return of each trial, the random one first."""
     kind, trials = TASKS[task]
     returns = learn(kind(), agent(task), trials=trials, seed=seed).returns
-    facts = {"task": task, "seed": seed, "returns": returns}
     sys.stdout.write(f"{task}, seed {seed}: {returns[-1]:.1f} after {trials} trials\n")
-    return facts | {"device": runtime.device(), "versions": runtime.versions()}
+    facts = {"device": runtime.device(), "versions": runtime.versions()}
+    return {"task": task, "seed": seed, "returns": returns} | facts
 
 
 def describe(out: Path) -> None:
@@ -77,6 +77,7 @@ def describe(out: Path) -> None:
         "| task | steps | last, each seed | mean | last five |",
         "|---|---|---|---|---|",
     ]
+    told = "Nothing is kept yet."
     for task, (kind, trials) in TASKS.items():
         kept = [json.loads(path.read_text()) for path in sorted(out.glob(f"{task}-*.json"))]
         if kept:
