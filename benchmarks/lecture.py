@@ -36,6 +36,7 @@ MODEL_FREE = (
     "ppo-penalty",
     "ppo",
 )
+GP = ("--model", "gp", "--propagation", "expectation", "--refit-every", "10", "--trials", "8")
 METHODS = {  # task -> agent -> its options
     "pendulum": {
         **dict.fromkeys(MODEL_FREE, ()),
@@ -44,7 +45,7 @@ METHODS = {  # task -> agent -> its options
         "mbpo": ("--trials", "15"),
         "pets+policy": ("--trials", "8"),
         "pilco": ("--trials", "8"),
-        "mpc": ("--model", "gp", "--trials", "8"),
+        "mpc": GP,
         "pets": ("--trials", "8"),
     },
     "cartpole-swingup": {
@@ -54,7 +55,7 @@ METHODS = {  # task -> agent -> its options
         "mbpo": ("--trials", "25"),
         "pets+policy": ("--trials", "8"),
         "pilco": ("--trials", "8"),
-        "mpc": ("--model", "gp", "--trials", "8"),
+        "mpc": GP,
         "pets": ("--trials", "8"),
     },
     # Gymnasium's classic control, in JAX, for the table of scores
