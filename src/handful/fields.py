@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
+
+from handful.errors import InputError
 
 # What such a field is, once its converter has run. Constructors take plain numbers too, so type checkers see Any.
 if TYPE_CHECKING:
@@ -27,6 +31,25 @@ def real(default: Any = ...) -> Any:
     return eqx.field(converter=_as_float) if default is ... else eqx.field(converter=_as_float, default=default)
 
 
+def maybe_real() -> Any:
+    """As `real`, or None, which it is if left out."""
+    return eqx.field(converter=lambda value: None if value is None else _as_float(value), default=None)
+
+
 def whole(default: Any = ...) -> Any:
     """A field of the default integer type; see `real`."""
     return eqx.field(converter=_as_int) if default is ... else eqx.field(converter=_as_int, default=default)
+
+
+def check_within(
+    module: eqx.Module, name: str, low: float, high: float = np.inf, *, least_excluded: bool = False
+) -> None:
+    """Raises `InputError` where the numbers in a field are not from `low` to `high`; silent while they are traced."""
+    value = getattr(module, name)
+    if isinstance(value, Tracer) or not eqx.is_array_like(value):  # under a transformation, or in place of numbers
+        return
+    numbers = np.asarray(value)
+    if not (((numbers > low) if least_excluded else (numbers >= low)) & (numbers <= high)).all():
+        asked = f"above {low:g}" if least_excluded else f"at least {low:g}"
+        asked = asked if high == np.inf else f"from {low:g} to {high:g}"
+        raise InputError(f"{name} must be {asked}, got {numbers}")

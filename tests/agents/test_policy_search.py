@@ -17,7 +17,7 @@ from handful.policies.radial import RadialPolicy
 from handful.propagation.trajectory_sampling import TSInf
 from handful.training.learn import learn
 from handful.types import Transition
-from probes import counted, task_of
+from probes import counted, same, task_of
 
 # One step of x' = x + u, paid -(x - 0.7)^2: the best action from x is 0.7 - x where the limits allow it.
 TASK = task_of(lambda obs, action, next_obs: -jnp.sum((next_obs - 0.7) ** 2), 1, [-1.0], [1.4])
@@ -46,6 +46,15 @@ def ascended(reward=TASK.reward, **settings):
     problem = Problem(task, KnownDynamics(lambda obs, action: obs + action), TSInf(1))
     ascent = Ascent(horizon=1, starts=8, **settings)
     return policy, jax.jit(lambda key: ascent(key, problem, policy, recorded()))(KEY)
+
+
+def test_it_imagines_no_further_than_a_trial_lasts():
+    """A horizon longer than that comes to the same policy as one that ends there."""
+    task = dataclasses.replace(TASK, horizon=1)
+    policy = RadialPolicy.covering(KEY, task, recorded().transitions.obs, recorded().mask(), 6)
+    problem = Problem(task, KnownDynamics(lambda obs, action: obs + action), TSInf(1))
+    search = jax.jit(lambda ascent: ascent(KEY, problem, policy, recorded()))
+    same(search(Ascent(horizon=9, starts=8, steps=5)), search(Ascent(horizon=1, starts=8, steps=5)))
 
 
 def test_finds_the_best_actions_where_trials_start():

@@ -131,7 +131,8 @@ def test_a_planner_gets_policy_value_and_discount():
     assert controller.problem.tail is not None
     obs = jnp.array([0.3])
     np.testing.assert_allclose(controller.problem.tail(obs), 2.5 * state.policy.value(obs), rtol=1e-6)
-    np.testing.assert_allclose(controller.problem.task.discount, DISCOUNT)
+    np.testing.assert_allclose(controller.problem.judged_by, DISCOUNT)
+    assert controller.problem.task.discount == TASK.discount != controller.problem.judged_by
     ours, _ = controller.planner.policy(KEY, obs, None)
     expected, _ = agent.practice.policy(TASK, state)(KEY, obs, None)
     same(ours, expected)

@@ -291,6 +291,22 @@ def test_what_stands_beside_must_fit_and_the_file_is_named(own, beside, sentence
         load(f"{own(OWN + beside)}:Slide")
 
 
+def test_a_function_that_makes_and_changes_an_environment_makes_its_copies_too(own):
+    text = """
+import gymnasium
+
+def light():
+    env = gymnasium.make("Pendulum-v1")
+    env.unwrapped.g = 1.6
+    return env
+
+changed = light()
+"""
+    path = own(text)
+    assert load(f"{path}:light").again().env.unwrapped.g == 1.6
+    assert load(f"{path}:changed").again().env.unwrapped.g == 10.0, "of one that stands there only its specification"
+
+
 PURE = """
 import jax.numpy as jnp
 import numpy as np

@@ -196,6 +196,16 @@ def test_a_tail_counts_what_the_last_observation_is_worth():
     np.testing.assert_allclose(returns, expected - 0.9**4 * 40, rtol=1e-5)
 
 
+def test_plans_judged_by_another_discount_than_the_tasks_return_by_the_tasks():
+    problem = dataclasses.replace(
+        counting(lambda obs, action, next_obs: action[0]), tail=lambda obs: 10.0 * obs[0], discount=0.5
+    )
+    plan = [0.3, -0.8, 1.2, 0.5]
+    np.testing.assert_allclose(worth(problem, plan), [0.3 - 0.4 + 0.3 + 0.0625 + 0.5**4 * 40], rtol=1e-6)
+    returns = problem.particle_returns(KEY, jnp.zeros(1), jnp.array(plan)[:, None])
+    np.testing.assert_allclose(returns, sum(0.9**t * a for t, a in enumerate(plan)), rtol=1e-5)
+
+
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
 def test_nothing_follows_the_end_and_a_tail_that_is_not_finite_ranks_last(poison):
     """Whatever the tail says of what comes after it: obs is 3 where the task ends."""

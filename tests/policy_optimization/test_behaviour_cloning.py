@@ -3,13 +3,15 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import scipy.special
 
 import zoo
+from handful.errors import InputError
 from handful.policies.stochastic import StochasticPolicy
 from handful.policy_optimization.behaviour_cloning import clone
 from handful.policy_optimization.steps import Adam
-from probes import task_of
+from probes import task_of, unchecked
 
 KEY, OTHER = jax.random.split(jax.random.key(8))
 RNG = np.random.default_rng(6)
@@ -56,3 +58,16 @@ def test_its_step_is_that_of_the_policy_gradient_where_every_step_counts_one():
     moved = learned.head.net
     np.testing.assert_allclose(moved.weights[0] - net.weights[0], np.outer(obs, score), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(moved.biases[0], score, rtol=1e-3, atol=1e-4)
+
+
+def test_rows_that_do_not_agree_are_none_or_are_not_finite():
+    policy = StochasticPolicy.gaussian(KEY, zoo.TASK, ())
+    obs, actions = jnp.zeros((5, zoo.TASK.obs_size)), jnp.zeros((5, zoo.TASK.action_size))
+    for o, a, says in (
+        (obs, actions[:3], "got 5 observations and 3 actions"),
+        (obs[:0], actions[:0], "got 0 observations and 0 actions"),
+        (obs.at[3, 1].set(jnp.nan), actions, "observations must be finite, got .*nan.* in row 3"),
+        (obs, actions.at[2, 0].set(jnp.inf), "actions must be finite, got .*inf.* in row 2"),
+    ):
+        with pytest.raises(InputError, match=says):
+            unchecked(clone)(OTHER, policy, o, a)

@@ -5,12 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from handful.agents.dynamic_programming import DPAgent
 from handful.errors import InputError
+from handful.policy_optimization.improvement import Improvement
+from handful.policy_optimization.penalty import Doubling, DualDescent
 from handful.policy_optimization.ppo import PPO
+from handful.policy_optimization.returns import GAE
 from handful.policy_optimization.steps import Adam, shuffled
-from handful.policy_optimization.trpo import TRPO
+from handful.policy_optimization.trpo import TRPO, TrustRegion
+from handful.values.dqn import DQN
+from handful.values.grid import Grid
 from probes import same
 
+PLACES = Grid.of_states(3)
 WEIGHTS = {"one": jnp.array([0.3, -1.2]), "two": jnp.array(0.7)}
 GRADIENTS = [{"one": np.array([0.4, -0.9]), "two": np.array(2.0)}, {"one": np.array([-0.1, 0.3]), "two": np.array(0.2)}]
 ascend = jax.jit(lambda adam, *rest: adam.ascend(*rest))
@@ -49,6 +56,39 @@ def test_a_gradient_that_is_not_finite_moves_neither_weights_nor_memory(value):
     weights, memory = ascend(adam, WEIGHTS, adam.init(WEIGHTS), as_jax(GRADIENTS[1]), jnp.asarray(0.0))
     bad = as_jax({"one": np.array([0.1, value]), "two": np.array(0.2)})
     same(ascend(adam, weights, memory, bad, jnp.asarray(1.0)), (weights, memory))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Adam(rate=np.nan), "rate must be at least 0, got nan"),
+        (lambda: Adam(updates=0), "updates must be above 0, got 0"),
+        (lambda: Adam(longest=0.0), "longest must be above 0, got 0"),
+        (lambda: PPO(epochs=0), "epochs must be at least 1, got 0"),
+        (lambda: TrustRegion(every=0), "every must be at least 1, got 0"),
+        (lambda: TrustRegion(delta=0.0), "delta must be above 0, got 0"),
+        (lambda: TRPO(value_epochs=0), "value_epochs must be at least 1, got 0"),
+        (lambda: GAE(discount=1.5), "discount must be from 0 to 1, got 1.5"),
+        (lambda: GAE(decay=-0.1), "decay must be from 0 to 1, got -0.1"),
+        (lambda: DualDescent(target=0.0), "target must be above 0, got 0"),
+        (lambda: Doubling(target=-1.0), "target must be above 0, got -1"),
+        (lambda: Improvement(tries=0), "tries must be at least 1, got 0"),
+        (lambda: DQN(discount=1.5), "discount must be from 0 to 1, got 1.5"),
+        (lambda: DQN(target_every=0), "target_every must be at least 1, got 0"),
+        (lambda: DPAgent(PLACES, discount=1.2), "discount must be from 0 to 1, got 1.2"),
+    ],
+)
+def test_hyperparameters_with_which_nothing_could_be_learned(make, says):
+    with pytest.raises(InputError, match=f"^{says}"):
+        make()
+
+
+def test_hyperparameters_may_be_many_and_each_is_looked_at():
+    """A leading axis for vmap over them; and what is traced is let through."""
+    assert Adam(rate=jnp.array([0.1, 0.2])).rate.shape == (2,)
+    with pytest.raises(InputError, match="got"):
+        Adam(rate=jnp.array([0.1, -0.2]))
+    assert jax.jit(lambda rate: Adam(rate=rate).rate)(0.5) == 0.5
 
 
 def test_every_epoch_deals_out_every_row_once():

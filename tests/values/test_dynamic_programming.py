@@ -9,6 +9,7 @@ from handful.errors import InputError
 from handful.values import dynamic_programming as dp
 from handful.values.mdp import FiniteMDP
 from handful.values.toy_text import from_toy_text
+from probes import unchecked
 from values.chains import best_of, random_mdp, swept, worth_of
 
 POLICY = np.random.default_rng(5).dirichlet(np.ones(3), 4)
@@ -103,6 +104,22 @@ def test_the_cliff_by_hand():
     solved = dp.value_iteration(from_toy_text(gymnasium.make("CliffWalking-v1")))
     assert float(solved.values[36]) == -13.0
     assert float(solved.bound) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        (jnp.array([1, 0, 2, 0]), r"shape \(4,\); of numbers of actions make it by jax.nn.one_hot\(numbers, 3\)"),
+        (jnp.full((4, 3), 0.5), r"must sum to one in each state, got \[0.5 0.5 0.5\] in 0"),
+        (jnp.full((4, 3), 1 / 3).at[2].set(jnp.array([1.5, -0.5, 0.0])), r"got \[ 1.5 -0.5  0. \] in 2"),
+        (jnp.full((4, 3), 1 / 3).at[3, 1].set(jnp.nan), "nan"),
+    ],
+)
+def test_what_is_no_policy_has_no_worth(policy, says):
+    mdp, _, _ = random_mdp(0.8)
+    for method in (dp.evaluate, dp.evaluate_exactly):
+        with pytest.raises(InputError, match=says):
+            unchecked(method)(mdp, policy)
 
 
 def test_without_discount_a_trial_must_be_able_to_end():

@@ -14,7 +14,7 @@ from handful.values.discretise import counted, discretised, nearest
 from handful.values.grid import Axis, Grid
 from handful.values.mdp import FiniteMDP
 from handful.values.toy_text import MDPEnv, from_toy_text
-from probes import task_of
+from probes import task_of, unchecked
 from values.chains import random_mdp
 
 
@@ -156,6 +156,22 @@ def test_steps_beyond_reason_are_refused():
             discount=0.9,
             samples=10_000_000,
         )
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+def test_a_model_that_is_not_finite_makes_no_mdp(poison):
+    """From cell 2 alone, whose middle is 2.5, and whatever the reward looks at."""
+    task = task_of(lambda obs, action, next_obs: obs[0], 1, [-1.0], [1.0])
+    model = KnownDynamics(lambda obs, action: jnp.where(obs > 2, poison, obs + action))
+    with pytest.raises(InputError, match=r"choice 0 from cell 2, around \[2.5\], does not"):
+        discretised(jax.random.key(0), task, model, PLACES, Choices(jnp.array([[0.2]])), discount=0.9)
+
+
+@pytest.mark.parametrize(("reward", "ends"), [((2, 3), (2, 2)), ((2, 2), (2,)), ((2, 1), (2, 2))])
+def test_a_table_whose_rewards_or_ends_are_of_other_states_or_actions(reward, ends):
+    table = jnp.full((2, 2, 2), 0.5)
+    with pytest.raises(InputError, match="must be of states x actions x states"):
+        unchecked(FiniteMDP.dense)(table, jnp.zeros(reward), jnp.zeros(ends), 0.9)
 
 
 def test_counts_by_hand_and_the_rule_for_what_was_never_met():

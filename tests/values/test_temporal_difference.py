@@ -200,8 +200,13 @@ def test_actions_that_are_no_choices_and_features_of_another_task():
         one.init(KEY, Pendulum().task)
     with pytest.raises(InputError, match="observations of 2 entries, and those of the task have 3"):
         one.init(KEY, zoo.TASK)
-    with pytest.raises(InputError, match="envs and length must be at least 1, got 0 and 1"):
-        TemporalDifference(Cells(grid_of("pendulum")), envs=0)
+    for settings, says in (
+        ({"envs": 0}, "envs must be at least 1, got 0"),
+        ({"slowing": 0.0}, "slowing must be above 0, got 0"),
+        ({"discount": 1.5}, "discount must be from 0 to 1, got 1.5"),
+    ):
+        with pytest.raises(InputError, match=says):
+            TemporalDifference(Cells(grid_of("pendulum")), **settings)
 
 
 def test_hyperparameters_compile_nothing():

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from handful.agents.base import AbstractAgent
 from handful.agents.explorer import explorer
 from handful.data.dataset import Dataset
-from handful.fields import Real, real
+from handful.fields import Real, check_within, maybe_real, real
 from handful.models.base import FitReport
 from handful.policies.base import AbstractPolicy
 from handful.policies.choices import Choices, EpsilonGreedy
@@ -48,7 +48,11 @@ class DPAgent(AbstractAgent):
     discount: Real = real(0.97)
     unvisited: Real = real(0.0)
     tolerance: Real = real(0.01)  # of a worth
-    first_colour: float | None = None
+    first_colour: Real | None = maybe_real()
+
+    def __check_init__(self) -> None:
+        check_within(self, "discount", 0.0, 1.0)
+        check_within(self, "tolerance", 0.0, least_excluded=True)
 
     def init(self, key: PRNGKeyArray, task: Task) -> DPState:
         """Raises `InputError` where continuous actions come without `per_entry`, or the grid is not the task's."""

@@ -9,6 +9,7 @@ from jaxtyping import PRNGKeyArray
 from handful.agents.base import AbstractAgent
 from handful.agents.explorer import explorer
 from handful.data.dataset import Dataset
+from handful.fields import Real, maybe_real
 from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
 from handful.planning.base import AbstractPlanner
 from handful.planning.mpc import MPC
@@ -30,7 +31,7 @@ class MPCAgent(AbstractAgent):
     planner: AbstractPlanner
     propagator: AbstractPropagator
     risk: AbstractRisk = eqx.field(default_factory=Mean)
-    first_colour: float | None = None
+    first_colour: Real | None = maybe_real()
     mesh: Mesh | None = eqx.field(static=True, default=None)  # devices that share a planner's candidates
 
     def init(self, key: PRNGKeyArray, task: Task) -> Any:

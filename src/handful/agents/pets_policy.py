@@ -1,7 +1,5 @@
 """PETS whose search begins at what a policy would do, and whose plans go on with what a value says: both practised."""
 
-import dataclasses
-
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -39,7 +37,7 @@ class Worth(eqx.Module):
 class PromptedAgent(AbstractAgent):
     """Any agent that practises by an actor-critic x any planner: a shorter horizon for the same return.
 
-    The planner discounts as the value does, since the value goes on where the plan ends.
+    Plans are judged by the value's discount, since the value goes on where the plan ends.
 
     Source: [Lowrey19]; [Hansen22]. Deviates: policy and value are learned in imagined trials alone, by PPO.
     """
@@ -76,11 +74,12 @@ class PromptedAgent(AbstractAgent):
         assert isinstance(learned, ActorCriticState)
         unit = learned.rewards.unit if optimiser.scale_rewards else jnp.ones(())
         problem = Problem(
-            dataclasses.replace(task, discount=optimiser.advantages.discount),
+            task,
             self.model(state),
             self.propagator,
             self.risk,
             tail=Worth(learned.value, unit),
+            discount=optimiser.advantages.discount,
         )
         return MPC(Prompted(self.planner, optimiser.policy(learned)), problem)
 

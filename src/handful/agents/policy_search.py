@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from handful.agents.base import AbstractAgent
 from handful.agents.explorer import explorer
 from handful.data.dataset import Dataset
-from handful.fields import Real, Whole, real, whole
+from handful.fields import Real, Whole, maybe_real, real, whole
 from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
 from handful.planning.problem import Problem
 from handful.policies.base import AbstractPolicy
@@ -27,7 +27,7 @@ class Ascent(eqx.Module):
     A gradient that is not finite is skipped; one that is long is cut to `clip`.
     """
 
-    horizon: int = eqx.field(static=True, default=60)  # [steps] of an imagined trial
+    horizon: int = eqx.field(static=True, default=60)  # [steps] of an imagined trial, at most the task's
     starts: int = eqx.field(static=True, default=4)  # imagined trials a gradient
     steps: Whole = whole(300)  # gradients a fit
     rate: Real = real(0.03)  # of Adam, falling to a tenth on the way
@@ -36,11 +36,11 @@ class Ascent(eqx.Module):
     def __call__(self, key: PRNGKeyArray, problem: Problem, policy: RadialPolicy, data: Dataset) -> RadialPolicy:
         start_key, roll_key = jax.random.split(key)
         learned = lambda p: (p.centres, p.weights, p.log_scales)  # noqa: E731
-        adam = optax.scale_by_adam()
+        adam, horizon = optax.scale_by_adam(), min(self.horizon, problem.task.horizon)
 
         def loss(weights: tuple, key: PRNGKeyArray, obs: Float[Array, "s o"]) -> Float[Array, ""]:
             candidate = eqx.tree_at(learned, policy, weights)
-            worth = lambda k, o: problem.worth(k, o, candidate, self.horizon)  # noqa: E731
+            worth = lambda k, o: problem.worth(k, o, candidate, horizon)  # noqa: E731
             return -jax.vmap(worth)(jax.random.split(key, self.starts), obs).mean()
 
         def step(index: Int[Array, ""], carry: tuple) -> tuple:
@@ -79,7 +79,7 @@ class PolicySearchAgent(AbstractAgent):
     ascent: Ascent = eqx.field(default_factory=Ascent)
     risk: AbstractRisk = eqx.field(default_factory=Mean)
     size: int = eqx.field(static=True, default=50)  # basis functions of the policy
-    first_colour: float | None = None
+    first_colour: Real | None = maybe_real()
 
     def init(self, key: PRNGKeyArray, task: Task) -> SearchState:
         learner_key, policy_key = jax.random.split(key)

@@ -12,7 +12,7 @@ from handful.agents.base import AbstractAgent
 from handful.agents.explorer import explorer
 from handful.data.dataset import Dataset
 from handful.errors import InputError
-from handful.fields import Real, real
+from handful.fields import Real, maybe_real, real
 from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
 from handful.policies.base import AbstractPolicy
 from handful.policies.learner import AbstractPolicyLearner
@@ -46,7 +46,7 @@ class PractisingAgent(AbstractAgent):
     worlds: int = eqx.field(static=True, default=5)  # drawn from a belief that has no members
     anew: Real = real(0.5)  # the share of imagined trials that begin where trials on the system began
     least_log_std: Real = real(-1.0)
-    first_colour: float | None = None
+    first_colour: Real | None = maybe_real()
 
     def __check_init__(self) -> None:
         if self.length < 1 or self.worlds < 1:

@@ -67,8 +67,9 @@ class GymnasiumEnv:
         info: Any = (),  # strings
         memoryless: tuple[int, ...] = (),  # entries that a model foretells as they are, and never sees
         physics: Any = None,  # equations for a belief, which are nothing to the environment itself
+        maker: Callable[[], gymnasium.Env] | None = None,  # of more like it, where its specification is not all
     ) -> None:
-        self.env, self.physics = env, physics
+        self.env, self.physics, self._maker = env, physics, maker
         given = {"reward": reward, "terminated": terminated, "names": names, "angles": angles, "info": info}
         self.task, self._info = task_of(env, **given, memoryless=memoryless), info_keys(info)
         self._backend = backend() if hasattr(env.unwrapped, "mujoco_renderer") else ""
@@ -131,13 +132,13 @@ class GymnasiumEnv:
         return frame if frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3 else None
 
     def again(self) -> "GymnasiumEnv | None":
-        """Another one of the same, made by its specification, that does not draw; None where only this one exists."""
+        """Another one of the same, that does not draw; None where only this one exists, which has no specification."""
         spec = self.env.spec
         if spec is None:
             return None
         undrawn: dict[str, Any] = {"render_mode": None} if "render_mode" in spec.kwargs else {}
         try:
-            env = gymnasium.make(spec, disable_env_checker=True, **undrawn)
+            env = gymnasium.make(spec, disable_env_checker=True, **undrawn) if self._maker is None else self._maker()
         except Exception:  # noqa: BLE001  # a device that is held, a wrapper that keeps no record of itself
             return None
         other = copy.copy(self)

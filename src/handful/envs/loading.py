@@ -92,14 +92,15 @@ def _from_file(path: Path, member: str) -> AbstractEnv | GymnasiumEnv:
             if member
             else f"{path} needs the name of an environment in it, as {path}:NAME; it has {there}"
         )
-    env = _made(path, member, getattr(module, member))
+    value = getattr(module, member)
+    env = _made(path, member, value)
     if isinstance(env, AbstractEnv):
         with _named(f"{path}:{member}"):
             _check(env)
         return env
     beside = {name: getattr(module, name) for name in BESIDE if hasattr(module, name)}
     with _named(str(path)):
-        return GymnasiumEnv(env, **beside)
+        return GymnasiumEnv(env, **beside, maker=None if env is value else value)
 
 
 def _module(path: Path) -> ModuleType:

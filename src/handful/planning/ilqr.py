@@ -119,7 +119,7 @@ def _local(problem: Problem, plan: Float[Array, "h a"], trajectory: Float[Array,
 
     over = jnp.cumsum(jax.vmap(task.terminated)(trajectory[1:]))
     alive = jnp.concatenate([jnp.ones(1, bool), over[:-1] == 0])
-    weights = jnp.where(alive, task.discount ** jnp.arange(plan.shape[0]), 0.0)
+    weights = jnp.where(alive, problem.judged_by ** jnp.arange(plan.shape[0]), 0.0)
     return jax.vmap(at)(trajectory[:-1], plan, trajectory[1:], weights)
 
 

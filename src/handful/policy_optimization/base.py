@@ -118,6 +118,7 @@ def standardised(values: Float[Array, "b"]) -> Float[Array, "b"]:
 
 
 def explained(values: Float[Array, "b"], targets: Float[Array, "b"]) -> Float[Array, ""]:
-    """The share of the targets' variance that values explain; zero where there is none to explain."""
-    var = targets.var()
-    return jnp.where(var > 0, 1 - (targets - values).var() / jnp.where(var > 0, var, 1.0), 0.0)
+    """The share of the targets' variance that values explain; zero where they are the same but for rounding."""
+    std = targets.std()
+    same = std <= _ROUNDING * jnp.abs(targets).max()
+    return jnp.where(same, 0.0, 1 - ((targets - values).std() / jnp.where(same, 1.0, std)) ** 2)

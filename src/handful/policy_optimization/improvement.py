@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from handful.envs.vector import enter, go
-from handful.fields import Real, Whole, real, whole
+from handful.fields import Real, Whole, check_within, real, whole
 from handful.policies.base import AbstractPolicy
 from handful.policies.learner import AbstractPolicyLearner
 from handful.policy_optimization.imagined import Imagined
@@ -43,6 +43,10 @@ class Improvement(eqx.Module):
     blocks: Whole = whole(20)  # at the most
     share: Real = real(0.7)  # of the worlds
     patience: Whole = whole(2)  # blocks
+
+    def __check_init__(self) -> None:
+        for name in ("updates", "tries", "length", "patience"):
+            check_within(self, name, 1.0)
 
     def __call__(
         self, key: PRNGKeyArray, env: Imagined, learner: AbstractPolicyLearner, state: Any

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from handful.fields import Real, real
+from handful.fields import Real, check_within, real
 
 LEAST, MOST = 1e-4, 1e4  # of beta: it comes back from either end within a few updates
 _GROWTH = 2.0  # of log beta in an update at most, so that one wild update does not end the next hundred
@@ -40,6 +40,9 @@ class DualDescent(AbstractPenalty):
     target: Real = real(0.01)
     rate: Real = real(0.5)
 
+    def __check_init__(self) -> None:
+        check_within(self, "target", 0.0, least_excluded=True)
+
     def moved(self, beta: Float[Array, ""], kl: Float[Array, ""]) -> Float[Array, ""]:
         return beta * jnp.exp(jnp.clip(self.rate * (kl / self.target - 1), -_GROWTH, _GROWTH))
 
@@ -52,6 +55,9 @@ class Doubling(AbstractPenalty):
 
     beta: Real = real(1.0)
     target: Real = real(0.01)
+
+    def __check_init__(self) -> None:
+        check_within(self, "target", 0.0, least_excluded=True)
 
     def moved(self, beta: Float[Array, ""], kl: Float[Array, ""]) -> Float[Array, ""]:
         return beta * jnp.where(kl > 1.5 * self.target, 2.0, jnp.where(kl < self.target / 1.5, 0.5, 1.0))

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from handful.fields import Real, real
+from handful.fields import Real, check_within, real
 from handful.policies.learner import Logged
 from handful.policy_optimization.base import (
     AbstractActorCritic,
@@ -50,6 +50,7 @@ class PPO(AbstractActorCritic):
     scale_rewards: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
+        check_within(self, "epochs", 1.0)
         check_minibatches("minibatches", self.minibatches, self.envs, self.length)
 
     def init(self, key: PRNGKeyArray, task: Task) -> ActorCriticState:

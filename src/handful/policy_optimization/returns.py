@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from handful.fields import Real, real
+from handful.fields import Real, check_within, real
 
 
 def rewards_to_go(
@@ -33,6 +33,10 @@ class GAE(eqx.Module):
 
     discount: Real = real(0.99)
     decay: Real = real(0.95)
+
+    def __check_init__(self) -> None:
+        check_within(self, "discount", 0.0, 1.0)
+        check_within(self, "decay", 0.0, 1.0)
 
     def __call__(
         self,

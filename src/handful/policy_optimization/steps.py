@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, PRNGKeyArray
 
 from handful.errors import InputError
-from handful.fields import Real, real
+from handful.fields import Real, check_within, real
 
 Weights = TypeVar("Weights")
 
@@ -24,6 +24,11 @@ class Adam(eqx.Module):
     updates: Real = real(jnp.inf)  # in which the rate falls to zero; infinite: it stays
     longest: Real = real(0.5)  # greatest norm of a gradient
     epsilon: Real = real(1e-5)
+
+    def __check_init__(self) -> None:
+        check_within(self, "rate", 0.0)
+        check_within(self, "updates", 0.0, least_excluded=True)
+        check_within(self, "longest", 0.0, least_excluded=True)
 
     def init(self, weights: Any) -> Any:
         """What it remembers, before the first step."""

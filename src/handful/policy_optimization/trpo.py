@@ -8,8 +8,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from handful.errors import InputError
-from handful.fields import Real, Whole, real, whole
+from handful.fields import Real, Whole, check_within, real, whole
 from handful.policies.learner import Logged
 from handful.policies.mlp import MLP
 from handful.policies.stochastic import CategoricalHead, GaussianHead
@@ -44,8 +43,10 @@ class TrustRegion(eqx.Module):
     tries: Whole = whole(10)
 
     def __check_init__(self) -> None:
-        if self.products < 1 or self.every < 1:
-            raise InputError(f"products and every must be at least 1, got {self.products} and {self.every}")
+        for name in ("products", "every"):
+            check_within(self, name, 1.0)
+        for name in ("delta", "updates"):
+            check_within(self, name, 0.0, least_excluded=True)
 
     def reach(self, update: Array | float) -> Float[Array, ""]:
         """Delta in the given update of all."""
@@ -79,6 +80,7 @@ class TRPO(AbstractActorCritic):
     scale_rewards: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
+        check_within(self, "value_epochs", 1.0)
         check_minibatches("value_minibatches", self.value_minibatches, self.envs, self.length)
 
     def init(self, key: PRNGKeyArray, task: Task) -> ActorCriticState:

@@ -32,7 +32,8 @@ def discretised(
     One sample starts in the middle of the cell; more start anywhere in it, which keeps slow motions from standing
     still in a cell that is longer than a step.
 
-    Raises `InputError` where the grid is not the task's or the steps would be too many.
+    Raises `InputError` where the grid is not the task's, the steps would be too many, or one leads to what is not
+    finite.
     """
     grid.check(task)
     steps = grid.count * choices.count * samples
@@ -41,7 +42,13 @@ def discretised(
             f"{grid.count} cells, {choices.count} choices and {samples} samples make {steps} steps, at least one "
             f"sample and at most {MOST_OUTCOMES} steps can be had; take a coarser grid"
         )
-    cells, rewards = _stepped(key, task, model, grid, choices, samples=samples)
+    cells, rewards, finite = _stepped(key, task, model, grid, choices, samples=samples)
+    if not finite.all():
+        cell, choice = (int(index) for index in jnp.argwhere(~finite)[0, :2])
+        raise InputError(
+            f"every step from the grid must lead to finite numbers, but choice {choice} from cell {cell}, around "
+            f"{grid.centre(jnp.asarray(cell))}, does not; keep the grid where the model holds"
+        )
     going = cells >= 0
     return FiniteMDP(
         pair=jnp.repeat(jnp.arange(grid.count * choices.count), samples),
@@ -55,16 +62,20 @@ def discretised(
 @eqx.filter_jit
 def _stepped(
     key: PRNGKeyArray, task: Task, model: AbstractDynamics, grid: Grid, choices: Choices, *, samples: int
-) -> tuple[Int[Array, "s c n"], Float[Array, "s c n"]]:
-    """Where each step leads, -1 where it ends the trial, and what it pays."""
+) -> tuple[Int[Array, "s c n"], Float[Array, "s c n"], Bool[Array, "s c n"]]:
+    """Where each step leads, -1 where it ends the trial; what it pays; and whether both are finite."""
 
-    def once(key: PRNGKeyArray, cell: Int[Array, ""], action: Float[Array, "a"]) -> tuple[Array, Array]:
+    def once(key: PRNGKeyArray, cell: Int[Array, ""], action: Float[Array, "a"]) -> tuple[Array, Array, Array]:
         place_key, step_key = jax.random.split(key)
         obs = grid.centre(cell) if samples == 1 else grid.within(place_key, cell)
         following = model.sample(step_key, obs, action)
-        return jnp.where(task.terminated(following), -1, grid.cell(following)), task.reward(obs, action, following)
+        leads, paid = (
+            jnp.where(task.terminated(following), -1, grid.cell(following)),
+            task.reward(obs, action, following),
+        )
+        return leads, paid, jnp.isfinite(following).all() & jnp.isfinite(paid)
 
-    def from_cell(cell: Int[Array, ""]) -> tuple[Array, Array]:
+    def from_cell(cell: Int[Array, ""]) -> tuple[Array, Array, Array]:
         keys = jax.random.split(jax.random.fold_in(key, cell), samples)  # alike for all choices of a cell
         several = jax.vmap(once, (0, None, None))
         return jax.vmap(lambda action: several(keys, cell, action))(choices.actions)

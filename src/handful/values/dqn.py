@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from handful.data.features import Features
 from handful.errors import InputError
-from handful.fields import Real, Whole, real, whole
+from handful.fields import Real, Whole, check_within, real, whole
 from handful.policies.choices import Choices, EpsilonGreedy
 from handful.policies.learner import AbstractPolicyLearner, Logged
 from handful.policies.mlp import MLP
@@ -98,9 +98,11 @@ class DQN(AbstractPolicyLearner):
     epsilon: Real = real(0.04)
 
     def __check_init__(self) -> None:
-        for field in ("envs", "length", "batch_size", "gradient_steps"):
-            if getattr(self, field) < 1:
-                raise InputError(f"{field} must be at least 1, got {getattr(self, field)}")
+        for name in ("envs", "length", "batch_size", "gradient_steps", "target_every"):
+            check_within(self, name, 1.0)
+        for name in ("discount", "polyak", "epsilon"):
+            check_within(self, name, 0.0, 1.0)
+        check_within(self, "fading", 0.0, least_excluded=True)
         if self.capacity < self.batch_size:
             raise InputError(
                 f"the replay must hold a batch of {self.batch_size}, got a capacity of {self.capacity}; "

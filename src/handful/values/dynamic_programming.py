@@ -39,11 +39,12 @@ def evaluate(mdp: FiniteMDP, policy: Float[Array, "s c"], tolerance: float | Rea
     its limit than `discount / (1 - discount) d`. Without discount there is no such bound: sweeps end where `d` is below
     the tolerance, and so says `bound`.
 
-    Raises `InputError` where there is no discount and the policy never ends the trial from some state.
+    Raises `InputError` where the policy is none, and where there is no discount and it never ends the trial from some
+    state.
 
     Source: [Sutton18] section 4.1, [Puterman94] section 6.3. Deviates: sweeps are simultaneous.
     """
-    _check_ends(mdp, policy, "the policy may never end the trial")
+    _check_policy(mdp, policy)
     average = lambda q: jnp.sum(policy * q, axis=1)  # noqa: E731
     return _sweep(lambda values: average(mdp.backup(values)), mdp, tolerance)
 
@@ -55,7 +56,7 @@ def evaluate_exactly(mdp: FiniteMDP, policy: Float[Array, "s c"]) -> Solution:
 
     Source: [Sutton18] section 4.1. Deviates: no.
     """
-    _check_ends(mdp, policy, "the policy may never end the trial")
+    _check_policy(mdp, policy)
     going, reward = mdp.followed(policy)
     values = jnp.linalg.solve(jnp.eye(mdp.states) - mdp.discount * going, reward)
     return Solution(values, mdp.backup(values), jnp.ones((), int), jnp.zeros(()))
@@ -187,6 +188,23 @@ def _check_discount(mdp: FiniteMDP) -> None:
             "policy iteration needs a discount below 1, since a policy on the way may never end the trial, got "
             f"{float(mdp.discount)}; use value_iteration, or a discount"
         )
+
+
+def _check_policy(mdp: FiniteMDP, policy: Array) -> None:
+    if jnp.shape(policy) != mdp.reward.shape:
+        raise InputError(
+            f"a policy must give each of {mdp.states} states the probabilities of {mdp.choices} actions, got an array "
+            f"of shape {jnp.shape(policy)}; of numbers of actions make it by jax.nn.one_hot(numbers, {mdp.choices})"
+        )
+    if not isinstance(policy, Tracer):
+        rows = np.asarray(policy)
+        sane = (rows >= 0).all(1) & (np.abs(rows.sum(1) - 1) <= ROUNDING)
+        if not sane.all():
+            state = int(sane.argmin())
+            raise InputError(
+                f"a policy's probabilities of actions must sum to one in each state, got {rows[state]} in {state}"
+            )
+    _check_ends(mdp, policy, "the policy may never end the trial")
 
 
 def _check_ends(mdp: FiniteMDP, policy: Float[Array, "s c"], complaint: str) -> None:

@@ -68,9 +68,15 @@ class FiniteMDP(eqx.Module):
     ) -> "FiniteMDP":
         """From a whole table of probabilities, and the probability that a step ends the trial wherever it leads.
 
-        Raises `InputError` where rows do not sum to one, or a termination is no probability.
+        Raises `InputError` where shapes do not agree, rows do not sum to one, or a termination is no probability.
         """
         table, ends = np.asarray(transition), np.asarray(termination)
+        pairs = table.shape[:2]
+        if table.ndim != 3 or table.shape != (*pairs, pairs[0]) or not ends.shape == jnp.shape(reward) == pairs:
+            raise InputError(
+                "a table must be of states x actions x states, and reward and termination of states x actions, got "
+                f"shapes {table.shape}, {jnp.shape(reward)} and {ends.shape}"
+            )
         total = table.sum(-1)
         if not (np.abs(total - 1) <= TOLERANCE).all():
             state, choice = np.unravel_index(int(np.nanargmax(np.abs(total - 1))), total.shape)

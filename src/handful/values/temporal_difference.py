@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from handful.errors import InputError
-from handful.fields import Real, Whole, real, whole
+from handful.fields import Real, Whole, check_within, real, whole
 from handful.policies.choices import Choices, EpsilonGreedy
 from handful.policies.learner import AbstractPolicyLearner, Logged
 from handful.task import Task
@@ -117,7 +116,7 @@ class TemporalDifference(AbstractPolicyLearner):
     exploration_steps: Whole = whole(20_000)
 
     def __check_init__(self) -> None:
-        _check_sizes(self.envs, self.length)
+        _check(self)
 
     def init(self, key: PRNGKeyArray, task: Task) -> TDState:
         """Raises `InputError` where actions are continuous and `per_entry` is not given."""
@@ -226,7 +225,7 @@ class TD0(AbstractPolicyLearner):
     slowing: Real = real(jnp.inf)
 
     def __check_init__(self) -> None:
-        _check_sizes(self.envs, self.length)
+        _check(self)
 
     def init(self, key: PRNGKeyArray, task: Task) -> Prediction:
         self.features.check(task)
@@ -258,6 +257,8 @@ def slowed(rate: Float[Array, ""], slowing: Float[Array, ""], steps: Int[Array, 
     return rate / (1 + steps / slowing)
 
 
-def _check_sizes(envs: int, length: int) -> None:
-    if envs < 1 or length < 1:
-        raise InputError(f"envs and length must be at least 1, got {envs} and {length}")
+def _check(learner: "TemporalDifference | TD0") -> None:
+    for name in ("envs", "length"):
+        check_within(learner, name, 1.0)
+    check_within(learner, "discount", 0.0, 1.0)
+    check_within(learner, "slowing", 0.0, least_excluded=True)
