@@ -160,7 +160,8 @@ def describe(out: Path) -> None:
         last, afresh = ([each[name] for each in facts if name in each] for name in ("last_return", "fresh_returns"))
         means = [statistics.mean(returns) for returns in afresh]
         lines.append(
-            f"| `{facts[0]['command']}` | {facts[0]['env_steps']} | {len(facts)} | {spread(last)} "
+            f"| `{facts[0]['command']}` "
+            f"| {between([each['env_steps'] for each in facts])} | {len(facts)} | {spread(last)} "
             f"| {', '.join(f'{mean:.1f}' for mean in means)} | {spread(means)} "
             f"| {max(each['wall_s'] for each in facts):.0f} |"
         )
@@ -169,6 +170,11 @@ def describe(out: Path) -> None:
         lines += ["", f"Device: {one['device']}. Versions: {one['versions']}."]
     out.mkdir(parents=True, exist_ok=True)
     (out / "README.md").write_text("\n".join(lines) + "\n")
+
+
+def between(values: Sequence[int]) -> str:
+    """Least and most, or the one that they all are."""
+    return " to ".join(map(str, sorted({min(values), max(values)})))
 
 
 def spread(values: Sequence[float]) -> str:

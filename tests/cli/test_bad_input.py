@@ -80,6 +80,8 @@ OPTIONS = {  # words after `train`, what the sentence must name
     "pendulum --planner nelder": ["--planner", "nelder", "icem"],
     "pendulum --trials -2": ["--trials", "-2"],
     "pendulum --trials": ["--trials"],
+    "pendulum --trials 1000000000": ["transitions", "take fewer trials"],
+    "pendulum --agent dp --trials 100000000000000": ["transitions", "take fewer trials"],
     "": ["task", "--resume"],
     "pendulum --resume runs/x": ["not both"],
     "pendulum --horizon 0": ["--horizon", "at least 1", "got 0"],

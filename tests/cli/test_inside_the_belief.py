@@ -2,6 +2,9 @@
 
 import pytest
 
+from handful.cli.assemble import AgentOptions
+from handful.cli.assemble_learners import practising_of
+from handful.envs.point_mass import PointMass
 from handful.training.run import RunFolder
 
 
@@ -30,6 +33,10 @@ def test_a_policy_practises_in_the_belief(handful, tmp_path):
         ("half-cheetah-pets --agent q-learning", ["there is a grid for", "half-cheetah-pets"]),
         ("pendulum --agent mbpo --planner cem", ["--planner does not fit --agent mbpo"]),
         ("pendulum --agent me-trpo --horizon 5", ["--horizon is of planners"]),
+        ("pendulum --agent mbpo --recalibrate nan", ["--recalibrate must be finite and above zero, got nan"]),
+        ("pendulum --agent mbpo --model gp --members 3", ["--members is of ensembles", "--model gp"]),
+        ("pendulum --agent me-trpo --model linear --fit-steps 5", ["--fit-steps is of nets"]),
+        ("pendulum --agent pets+policy --horizon 201", ["--horizon must be at most a trial's 200 steps, got 201"]),
         ("cartpole-v1 --agent pets+policy", ["plans continuous actions", "categories"]),
     ],
 )
@@ -38,3 +45,10 @@ def test_refused(words, parts, refused, tmp_path):
     for part in parts:
         assert part in said
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("members", "particles"), [(2, 6), (5, 5), (7, 7)])
+def test_plans_over_a_policy_meet_each_member_equally_often(members, particles):
+    env = PointMass()
+    agent = practising_of(AgentOptions(agent="pets+policy", members=members), env, "point-mass")
+    assert agent.propagator.particles == particles

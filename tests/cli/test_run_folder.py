@@ -146,6 +146,8 @@ DAMAGES = {
     "half a configuration": (lambda run: (run / "config.json").write_text('{"task": "poi'), ["config.json", "damaged"]),
     "a list": (lambda run: (run / "config.json").write_text("[1, 2]"), ["config.json", "damaged"]),
     "bytes": (lambda run: (run / "config.json").write_bytes(b"\xff\x00\xfe"), ["config.json", "damaged"]),
+    "trials that are no number": (edited(lambda c: c.update(trials="x")), ["'trials'", "restore it"]),
+    "no state": (lambda run: (run / "checkpoints" / "state.npz").unlink(), ["state.npz", "missing", "restore it"]),
     "half a state": (cut, ["state.npz", "damaged"]),
     "a flipped bit": (flipped, ["state.npz", "damaged"]),
     "an empty state": (lambda run: (run / "checkpoints" / "state.npz").write_bytes(b""), ["state.npz", "damaged"]),

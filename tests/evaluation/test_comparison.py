@@ -175,6 +175,16 @@ DAMAGES = {
     "no number": (lambda folder: spoil(folder / "seed-2.csv", ",".join(HEADER) + "\n0,5,x,1\n"), ["seed-2.csv", "x"]),
     "half a summary": (lambda folder: spoil(folder / "seed-7.json", '{"ta'), ["seed-7.json", "damaged"]),
     "no seed": (lambda folder: spoil(folder / "seed-7.json", '{"task": "pendulum"}'), ["seed-7", "seed"]),
+    "no task": (
+        lambda folder: spoil(folder / "seed-7.json", '{"task": null, "seed": 7}'),
+        ["seed-7", "None is no text"],
+    ),
+    "no versions": (lambda folder: spoil(folder / "seed-7.json", '{"versions": null}'), ["seed-7", "cannot be read"]),
+    "half a command": (
+        lambda folder: spoil(folder / "seed-7.json", '{"command": "a \'b"}'),
+        ["seed-7", "cannot be read"],
+    ),
+    "no command": (lambda folder: spoil(folder / "seed-7.json", '{"command": 5}'), ["seed-7", "5 is no text"]),
     "another task": (
         lambda folder: spoil(folder / "seed-7.json", '{"task": "reacher-7dof", "seed": 7}'),
         ["one task", "pendulum, reacher-7dof", "--lecture"],

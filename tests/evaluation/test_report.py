@@ -111,7 +111,7 @@ def test_the_headline_says_how_it_went(run):
     assert f"best return {number(max(returns))} trial {np.argmax(returns)}" in text
     assert f"last return {number(returns[-1])} trial 3" in text
     assert "interaction 92 steps 9.2 s" in text
-    assert "wall time 9.5 s 1.5 s of compiling" in text
+    assert "wall time 9.5 s the last sitting compiled 1.5 s in all" in text
     assert "agent pets, seed 5, 3 trials after a random one, on an abacus, 13 beads" in text
     assert "jax 0.0.7" in text
 

@@ -140,7 +140,7 @@ def _reinforce(name: str, task: Task, steps: int) -> Reinforce:
 def _dqn(name: str, task: Task, steps: int) -> DQN:
     told = preset(name)
     learner = DQN(per_entry=None if task.categorical else 7, discount=min(told.discount + 0.05, 0.99))
-    gradients = steps * learner.gradient_steps // (learner.envs * learner.length)
+    gradients = max(1, steps * learner.gradient_steps // (learner.envs * learner.length))
     return dataclasses.replace(learner, fading=gradients, exploration_steps=min(told.exploration, steps // 6))
 
 

@@ -80,7 +80,7 @@ def agent_of(options: AgentOptions, env: Any, name: str = "") -> "AbstractAgent"
     from handful.envs.base import AbstractEnv
     from handful.propagation.risk import Mean, MeanStd
 
-    _check(options)
+    check_options(options)
     learner, task = learner_of(options, env, name), env.task
     on_host = model_of(options) == "truth" and not isinstance(env, AbstractEnv)
     if on_host:
@@ -142,8 +142,8 @@ def _ensemble(options: AgentOptions, name: str = "") -> "EnsembleLearner":
     return dataclasses.replace(learner, minibatches=dataclasses.replace(batches, least=least, most=options.fit_steps))
 
 
-def _check(options: AgentOptions) -> None:
-    """Options that are wrong by themselves, or say nothing to what they are given with."""
+def check_options(options: AgentOptions) -> None:
+    """Raises `InputError` where options are wrong by themselves, or say nothing to what they are given with."""
     from handful.errors import InputError
 
     model = model_of(options)
@@ -180,6 +180,11 @@ def named(options: AgentOptions) -> Agent:
     return "mpc" if options.agent == "pets" and model_of(options) not in {"ensemble", "pe"} else options.agent
 
 
+def members_of(options: AgentOptions) -> int:
+    """Nets of the belief; one where it has none."""
+    return _ensemble(options).members if _has_nets(model_of(options)) else 1
+
+
 def _has_nets(model: Model) -> bool:
     return model in NETS or model == "physics+ensemble"
 
@@ -201,10 +206,11 @@ def _ascent(options: AgentOptions, task: "Task") -> Any:
 
     if task.categorical:
         raise InputError("--agent pilco improves a policy of continuous actions, and this task's are categories")
-    return Ascent(horizon=_horizon(options, min(75, task.horizon), task))
+    return Ascent(horizon=horizon_of(options, min(75, task.horizon), task))
 
 
-def _horizon(options: AgentOptions, usual: int, task: "Task") -> int:
+def horizon_of(options: AgentOptions, usual: int, task: "Task") -> int:
+    """Steps to look ahead. Raises `InputError` where a trial has fewer."""
     from handful.errors import InputError
 
     horizon = usual if options.horizon is None else options.horizon
@@ -237,7 +243,7 @@ def _planner(options: AgentOptions, task: "Task", name: str) -> "AbstractPlanner
         raise InputError(f"this task's actions are {there}; take --planner {wanted}, got {options.planner}")
     told, ours = published(name), pets_planner(settings=SETTINGS[options.settings or "light"])
     ahead = CategoricalCEM.horizon if task.categorical else told.horizon if options.paper else ours.horizon
-    sizes: dict[str, Any] = {"horizon": _horizon(options, min(ahead, task.horizon), task)}
+    sizes: dict[str, Any] = {"horizon": horizon_of(options, min(ahead, task.horizon), task)}
     sizes |= {k: v for k in ("candidates", "iterations") if (v := getattr(options, k)) is not None}
     if options.candidates is not None and kind in {ILQR, GradientPlanner}:
         raise InputError(f"--candidates is of planners that sample; leave it out with --planner {options.planner}")
@@ -272,7 +278,7 @@ def _propagator(options: AgentOptions) -> "AbstractPropagator":
     kinds = {"ts-inf": TSInf, "ts1": TS1, "ds": DistributionSampling, "mm": MomentMatching}
     kind = kinds[options.propagation or ("mm" if options.agent == "pilco" else "ts-inf")]
     model = model_of(options)
-    members = _ensemble(options).members if _has_nets(model) else 1
+    members = members_of(options)
     usual = 20 if options.paper or kind is MomentMatching else max(members, 5)
     usual = 1 if model in {"truth", "d"} else usual  # all particles would be the same
     particles = -(-usual // members) * members if options.particles is None else options.particles

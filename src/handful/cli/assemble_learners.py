@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
-from handful.cli.assemble import AgentOptions, learner_of
+from handful.cli.assemble import AgentOptions, check_options, horizon_of, learner_of, members_of
 
 if TYPE_CHECKING:
     from handful.agents.base import AbstractAgent
@@ -85,12 +85,15 @@ def practising_of(options: AgentOptions, env: Any, name: str) -> "AbstractAgent"
         _refuse(options, _OF_OTHERS, "is of other agents; dp counts in a grid")
         return counting(name, env.task)
     _refuse(options, _OF_PLANNERS, f"does not fit --agent {options.agent}")
+    check_options(options)
     learner = learner_of(options, env, name)
     if options.agent == "pets+policy":
         if env.task.categorical:
             raise InputError("--agent pets+policy plans continuous actions, and this task's are categories")
-        sizes = {} if options.horizon is None else {"horizon": options.horizon}
-        return pets_policy(name, learner=learner, **sizes)
+        members = members_of(options)
+        particles = -(-5 // members) * members  # five, or as many more as meet each member equally often
+        horizon = horizon_of(options, min(6, env.task.horizon), env.task)
+        return pets_policy(name, learner=learner, horizon=horizon, particles=particles)
     if options.horizon is not None:
         raise InputError(f"--horizon is of planners; leave it out with --agent {options.agent}")
     return {"me-trpo": me_trpo, "mbpo": mbpo}[options.agent](name, learner=learner)

@@ -27,7 +27,7 @@ def run(options: Options) -> None:
     runtime.start()
     import numpy as np
 
-    from handful.cli.train import built, check_seed, opened
+    from handful.cli.train import built, check_seed, opened, words_of
     from handful.errors import InputError
     from handful.training.session import Session
 
@@ -44,7 +44,8 @@ def run(options: Options) -> None:
     returns = np.array([session.evaluate(options.seed, episode) for episode in range(options.episodes)])
     each = " ".join(f"{value:.1f}" for value in returns)
     sys.stdout.write(
-        f"{config['task']}, controller after trial {session.done - 1}, {options.episodes} fresh starts\n"
+        f"{config['task']}, controller after {words_of(config).unit} {session.done - 1}, "
+        f"{options.episodes} fresh starts\n"
         f"return {returns.mean():.1f} +- {returns.std():.1f} (std), "
         f"least {returns.min():.1f}, most {returns.max():.1f}\n"
         f"each: {each}\n"

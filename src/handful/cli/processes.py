@@ -95,10 +95,10 @@ class _Process:
         return said[-1].removeprefix("handful: ") if said else f"it ended with code {self.process.returncode}"
 
     def _relay(self) -> None:
-        """Tell of finished trials."""
+        """Tell of finished trials and rounds."""
         with self.process.stdout or contextlib.nullcontext(()) as lines:
             for line in lines:
-                if line.startswith("trial "):
+                if line.startswith(("trial ", "round ")):
                     sys.stdout.write(f"{self.prefix}{line}")
                     sys.stdout.flush()
 

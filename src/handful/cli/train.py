@@ -160,6 +160,7 @@ def configured(options: Options) -> dict[str, Any]:
     import jax
 
     from handful.agents.pets_settings import settings_of
+    from handful.data.dataset import check_room
     from handful.errors import InputError
     from handful.version import __version__
 
@@ -183,6 +184,8 @@ def configured(options: Options) -> dict[str, Any]:
     system, agent = built(config)
     if rounds and options.trials is None:
         config["trials"] = rounds_of(agent, config["steps"])
+    if not rounds:
+        check_room(system.task, (config["trials"] + 1) * system.task.horizon)
     learner = agent.learner if rounds else agent
     eqx.filter_eval_shape(learner.init, jax.random.key(0), system.task)
     return config
@@ -192,7 +195,7 @@ def words_of(config: dict[str, Any]) -> "Words":
     """What the parts of a run are called."""
     from handful.training.progress import ROUNDS, TRIALS
 
-    return ROUNDS if config["agent"] in LEARNERS else TRIALS
+    return ROUNDS if config.get("agent") in LEARNERS else TRIALS
 
 
 def place_of(options: Options) -> Path:
@@ -214,6 +217,8 @@ def continued(options: Options, config: dict[str, Any], path: Path) -> dict[str,
             f"{path} was made by handful {config.get('handful')}, this is {__version__}: "
             "install that version to go on, or start a new run"
         )
+    if type(config.get("trials")) is not int:
+        raise InputError(f"the configuration of {path} has no usable 'trials': restore it, or start a new run")
     return config if options.trials is None else {**config, "trials": options.trials}
 
 

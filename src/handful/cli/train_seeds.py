@@ -55,7 +55,7 @@ def _opened(options: "Options") -> tuple["GroupFolder", dict[str, Any]]:
     """A new group or the one to resume, and what all its seeds have in common."""
     import dataclasses
 
-    from handful.cli.train import check, check_seed, configured, continued, place_of
+    from handful.cli.train import check, check_seed, configured, continued, place_of, words_of
     from handful.errors import InputError
     from handful.training.files import sweep
     from handful.training.group import GroupFolder, seeds_of
@@ -67,7 +67,8 @@ def _opened(options: "Options") -> tuple["GroupFolder", dict[str, Any]]:
         most = max(group.done(seed) for seed in seeds_of(config["seeds"])) - 1
         if config["trials"] < most:
             raise InputError(
-                f"--trials can only raise the number: {group.path} holds {most} trials already, got {config['trials']}"
+                f"--trials can only raise the number: {group.path} holds {most} {words_of(config).unit}s already, "
+                f"got {config['trials']}"
             )
         sweep(group.path)
         group.write_config(config)

@@ -10,6 +10,8 @@ from handful.errors import InputError
 from handful.task import Task
 from handful.types import Transition
 
+MOST = 1_000_000_000  # numbers; 4 GB in float32
+
 
 class Dataset(eqx.Module):
     """All that has been seen of the system: `count` transitions in arrays of `capacity` rows, and the trial of each.
@@ -28,6 +30,8 @@ class Dataset(eqx.Module):
 
     @classmethod
     def empty(cls, task: Task, capacity: int) -> "Dataset":
+        """Room for `capacity` transitions. Raises `InputError` where that is more than can be had."""
+        check_room(task, capacity)
         o, a = task.obs_size, task.action_size
         rows = Transition(
             obs=jnp.zeros((capacity, o)),
@@ -87,3 +91,13 @@ def _append(data: Dataset, transitions: Transition, trial: Int[Array, ""], rows:
 
     trials = jax.lax.dynamic_update_slice_in_dim(data.trial, jnp.where(kept, trial, -1), data.count, axis=0)
     return Dataset(jax.tree.map(put, data.transitions, transitions), trials, data.count + rows)
+
+
+def check_room(task: Task, capacity: int) -> None:
+    """Raises `InputError` where so many transitions are more than can be held."""
+    numbers = 2 * task.obs_size + task.action_size + 2
+    if capacity * numbers > MOST:
+        raise InputError(
+            f"{capacity} transitions of {numbers} numbers are more than can be held, which is {MOST} numbers; "
+            "take fewer trials"
+        )

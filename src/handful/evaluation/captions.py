@@ -16,10 +16,12 @@ def curve(record: Record) -> str:
             "The mean return of the trials that ended in each round, noise of exploring included; more is better. "
             "Round 0 is one trial of the untrained policy." + flat
         )
-    return (
-        "Blue is the return that each trial achieved, more is better. Orange is what the controller expected while it "
-        "acted: far above blue, it believed a wrong model." + flat
+    expected = (
+        " Orange is what the controller expected while it acted: far above blue, it believed a wrong model."
+        if record.planned
+        else ""
     )
+    return "Blue is the return that each trial achieved, more is better." + expected + flat
 
 
 def shown(record: Record, trial: int | None = None) -> str:
@@ -67,10 +69,12 @@ def table(record: Record) -> str:
             "A row is a round, and row 0 the untrained policy. return is the mean over the trials that ended in the "
             "round, or that of the one shown where none did; fit_s is the time of learning."
         )
-    return same + (
-        "planned_return is the mean planned reward a step, times the steps of the trial; model_nll and model_rmse are "
-        "of the model that drove the trial, before it saw it; plan_ms is the time of a control step."
+    planned = "planned_return is the mean planned reward a step, times the steps of the trial; "
+    rest = (
+        "model_nll and model_rmse are of the model that drove the trial, before it saw it; plan_ms is the time of a "
+        "control step."
     )
+    return same + (planned if record.planned else "") + rest
 
 
 def _speed(record: Record) -> str:

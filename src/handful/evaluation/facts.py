@@ -126,4 +126,4 @@ def _seconds(record: Record, row: Row) -> str:
 
 def _compiled(record: Record) -> str:
     seconds = record.summary.get("compile_s")
-    return "" if seconds is None else f"{number(seconds)} s of compiling"
+    return "" if seconds is None else f"the last sitting compiled {number(seconds)} s in all"

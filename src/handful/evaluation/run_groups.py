@@ -153,8 +153,12 @@ def _of_folder(path: Path) -> Run | None:
 def _of_files(path: Path) -> Run | None:
     """A run of which only metrics and summary were kept, with the command that made it."""
     summary = _json(path.with_suffix(".json"))
-    made = {"agent": str(summary.get("agent")), "handful": summary.get("versions", {}).get("handful", "not recorded")}
-    words = shlex.split(summary.get("command", ""))
+    try:
+        words = shlex.split(_text(summary.get("command", "")))
+        version = summary.get("versions", {}).get("handful", "not recorded")
+    except (AttributeError, TypeError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    made = {"agent": str(summary.get("agent")), "handful": str(version)}
     told = _options(words) if "command" in summary else {"folder": path.parent.name}
     settings = told | made | ({TOGETHER: "True"} if "--seeds" in words else {})
     return _run(path, path, summary, settings, summary.get("device"))
@@ -162,17 +166,27 @@ def _of_files(path: Path) -> Run | None:
 
 def _run(path: Path, metrics: Path, told: Mapping[str, Any], settings: Mapping[str, str], device: Any) -> Run | None:
     try:
-        task, seed = str(told["task"]), int(told["seed"])
+        task, seed = _text(told["task"]), int(told["seed"])
         with metrics.open(newline="") as lines:
             rows = [[float(row[name]) for name in ("env_steps", "wall_s", "return")] for row in csv.DictReader(lines)]
     except (KeyError, TypeError, ValueError, OSError) as error:
-        raise InputError(
-            f"the run at {path} cannot be read ({type(error).__name__}: {error}); restore its files, or leave it out"
-        ) from error
+        raise _unreadable(path, error) from error
     if not rows:
         return None
     steps, wall, returns = np.array(rows).T
     return Run(path, task, settings, Curve(seed, steps, wall, np.where(np.isfinite(returns), returns, -np.inf)), device)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"the run at {path} cannot be read ({type(error).__name__}: {error}); restore its files, or leave it out"
+    )
 
 
 def _options(words: Sequence[str]) -> dict[str, str]:

@@ -172,7 +172,8 @@ def _line(trial: Trial, remark: str, words: Words) -> str:
     if row.model_nll is not None:
         parts.append(f"model NLL {row.model_nll:6.2f}")
     if row.plan_ms_p50 is not None:
-        parts.append(f"fit {row.fit_s:4.1f} s  {row.plan_ms_p50:5.1f} ms a plan")
+        what = "an action" if row.planned_return is None else "a plan"
+        parts.append(f"fit {row.fit_s:4.1f} s  {row.plan_ms_p50:5.1f} ms {what}")
     else:
         parts.append(f"{row.env_steps:,} steps".replace(",", "\N{THIN SPACE}"))
     return "  ".join(parts)

@@ -95,6 +95,10 @@ class RunFolder:
         return self.path / "config.json"
 
     @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
     def report_path(self) -> Path:
         return self.path / "report.html"
 
@@ -152,7 +156,7 @@ class RunFolder:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(dataclasses.astuple(row) for row in rows)
-        write_whole(self.path / "metrics.csv", text.getvalue())
+        write_whole(self.metrics_path, text.getvalue())
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         write_whole(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")

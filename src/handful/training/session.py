@@ -9,6 +9,7 @@ import numpy as np
 
 from handful.agents.base import AbstractAgent
 from handful.envs.registry import TASKS
+from handful.errors import InputError
 from handful.planning.mpc import forecast_of
 from handful.policies.simple import ConstantPolicy, UniformPolicy
 from handful.training.collect import nothing
@@ -121,6 +122,10 @@ class Session:
 
     def _restored(self) -> tuple[Any, list[Row]]:
         if not self.folder.state_path.exists():
+            if self.folder.metrics_path.exists():  # which are written after the first state
+                raise InputError(
+                    f"{self.folder.state_path} is missing, and what was learned with it; restore it, or start a new run"
+                )
             return self.loop.init(), []
         state, rows = self.folder.load_state(self.loop.like(self.folder.state_header()))
         state = self.loop.grown(state)
