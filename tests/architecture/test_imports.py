@@ -22,7 +22,7 @@ BELIEF = GROUND | {"models", "policies", "propagation"}
 LEARNERS = BELIEF | {"envs", "policy_optimization", "values"}
 ALLOWED = {  # layer -> the other layers it may import
     "errors": set(),
-    "fields": set(),
+    "fields": {"errors"},
     "version": set(),
     "devices": set(),
     "integrator": set(),
