@@ -9,7 +9,7 @@ from handful.policies.simple import OpenLoop, UniformPolicy
 from handful.task import Task
 
 
-def explorer(key: PRNGKeyArray, task: Task, colour: Float[Array, ""] | None) -> AbstractPolicy:
+def explorer(key: PRNGKeyArray, task: Task, colour: Float[Array, ""] | float | None) -> AbstractPolicy:
     """Uniform actions; or, with a colour, Gaussian ones with spectrum `f^-colour`, which move the system further.
 
     The Gaussian's std is half the half-range. Categories are drawn alike and independently, whatever the colour: in one
@@ -17,6 +17,6 @@ def explorer(key: PRNGKeyArray, task: Task, colour: Float[Array, ""] | None) -> 
     """
     if colour is None or task.categorical:
         return UniformPolicy.of(task)
-    noise = coloured(key, (1, task.horizon, task.action_size), colour)[0]
+    noise = coloured(key, (1, task.horizon, task.action_size), jnp.asarray(colour))[0]
     middle, half_range = (task.high + task.low) / 2, (task.high - task.low) / 2
     return OpenLoop(jnp.clip(middle + 0.5 * half_range * noise, task.low, task.high))

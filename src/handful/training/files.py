@@ -30,7 +30,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
     except OSError as error:
         raise InputError(
             f"{path} cannot be written ({error.strerror or error}); what was written before is whole: make room or "
-            "mend the folder, then go on, or choose another place"
+            "mend the folder and go on, a run with --resume, or choose another place"
         ) from error
     _flush_folder(path.parent)
 
