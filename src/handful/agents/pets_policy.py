@@ -23,6 +23,8 @@ from handful.propagation.risk import AbstractRisk, Mean
 from handful.propagation.trajectory_sampling import TSInf
 from handful.task import Task
 
+AHEAD = 6  # [steps] that a plan looks ahead, where a value goes on from its end
+
 
 class Worth(eqx.Module):
     """What a learned value says of an observation, in the units of the reward."""
@@ -85,7 +87,7 @@ class PromptedAgent(AbstractAgent):
 
 
 def pets_policy(
-    task: str = "cartpole-swingup", *, learner: AbstractLearner | None = None, horizon: int = 6, particles: int = 5
+    task: str = "cartpole-swingup", *, learner: AbstractLearner | None = None, horizon: int = AHEAD, particles: int = 5
 ) -> PromptedAgent:
     """Our default of PETS, its horizon cut, with MBPO's policy and value."""
     return PromptedAgent(mbpo(task, learner=learner), pets_planner(horizon=horizon), TSInf(particles))

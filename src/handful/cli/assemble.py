@@ -88,9 +88,9 @@ def agent_of(options: AgentOptions, env: Any, name: str = "") -> "AbstractAgent"
     risk = Mean() if options.risk is None else MeanStd(options.risk)
     colour = None if options.paper else SETTINGS[options.settings or "light"].first_colour
     if options.agent == "pilco":
-        return PolicySearchAgent(learner, _propagator(options), _ascent(options, task), risk, 50, colour)
+        return PolicySearchAgent(learner, propagator_of(options), _ascent(options, task), risk, 50, colour)
     planner = _planner(options, task, name)
-    return MPCAgent(learner, planner, _propagator(options), risk, colour, None if on_host else all_devices())
+    return MPCAgent(learner, planner, propagator_of(options), risk, colour, None if on_host else all_devices())
 
 
 def model_of(options: AgentOptions) -> Model:
@@ -180,11 +180,6 @@ def named(options: AgentOptions) -> Agent:
     return "mpc" if options.agent == "pets" and model_of(options) not in {"ensemble", "pe"} else options.agent
 
 
-def members_of(options: AgentOptions) -> int:
-    """Nets of the belief; one where it has none."""
-    return _ensemble(options).members if _has_nets(model_of(options)) else 1
-
-
 def _has_nets(model: Model) -> bool:
     return model in NETS or model == "physics+ensemble"
 
@@ -262,7 +257,8 @@ def _planner(options: AgentOptions, task: "Task", name: str) -> "AbstractPlanner
     return kind(**sizes)
 
 
-def _propagator(options: AgentOptions) -> "AbstractPropagator":
+def propagator_of(options: AgentOptions) -> "AbstractPropagator":
+    """How uncertainty travels. Raises `InputError` where particles do not fit the belief."""
     from handful.agents.pets_settings import SETTINGS
     from handful.errors import InputError
     from handful.propagation.doubt_only import DoubtOnly
@@ -278,7 +274,7 @@ def _propagator(options: AgentOptions) -> "AbstractPropagator":
     kinds = {"ts-inf": TSInf, "ts1": TS1, "ds": DistributionSampling, "mm": MomentMatching}
     kind = kinds[options.propagation or ("mm" if options.agent == "pilco" else "ts-inf")]
     model = model_of(options)
-    members = members_of(options)
+    members = _ensemble(options).members if _has_nets(model) else 1
     usual = 20 if options.paper or kind is MomentMatching else max(members, 5)
     usual = 1 if model in {"truth", "d"} else usual  # all particles would be the same
     particles = -(-usual // members) * members if options.particles is None else options.particles

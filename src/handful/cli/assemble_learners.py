@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
-from handful.cli.assemble import AgentOptions, check_options, horizon_of, learner_of, members_of
+from handful.cli.assemble import AgentOptions, check_options, horizon_of, learner_of, propagator_of
 
 if TYPE_CHECKING:
     from handful.agents.base import AbstractAgent
@@ -77,7 +77,7 @@ def practising_of(options: AgentOptions, env: Any, name: str) -> "AbstractAgent"
     """
     from handful.agents.mbpo import mbpo
     from handful.agents.me_trpo import me_trpo
-    from handful.agents.pets_policy import pets_policy
+    from handful.agents.pets_policy import AHEAD, pets_policy
     from handful.agents.policy_presets import counting
     from handful.errors import InputError
 
@@ -90,10 +90,9 @@ def practising_of(options: AgentOptions, env: Any, name: str) -> "AbstractAgent"
     if options.agent == "pets+policy":
         if env.task.categorical:
             raise InputError("--agent pets+policy plans continuous actions, and this task's are categories")
-        members = members_of(options)
-        particles = -(-5 // members) * members  # five, or as many more as meet each member equally often
-        horizon = horizon_of(options, min(6, env.task.horizon), env.task)
-        return pets_policy(name, learner=learner, horizon=horizon, particles=particles)
+        horizon = horizon_of(options, min(AHEAD, env.task.horizon), env.task)
+        agent = pets_policy(name, learner=learner, horizon=horizon)
+        return dataclasses.replace(agent, propagator=propagator_of(options))
     if options.horizon is not None:
         raise InputError(f"--horizon is of planners; leave it out with --agent {options.agent}")
     return {"me-trpo": me_trpo, "mbpo": mbpo}[options.agent](name, learner=learner)

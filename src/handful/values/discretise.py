@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from handful.errors import InputError
@@ -43,7 +44,7 @@ def discretised(
             f"sample and at most {MOST_OUTCOMES} steps can be had; take a coarser grid"
         )
     cells, rewards, finite = _stepped(key, task, model, grid, choices, samples=samples)
-    if not finite.all():
+    if not isinstance(finite, Tracer) and not finite.all():
         cell, choice = (int(index) for index in jnp.argwhere(~finite)[0, :2])
         raise InputError(
             f"every step from the grid must lead to finite numbers, but choice {choice} from cell {cell}, around "
