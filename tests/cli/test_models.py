@@ -56,6 +56,14 @@ def test_pilco_is_a_gaussian_process_moment_matching_and_a_policy():
     assert other.propagator == TSInf(3)
 
 
+def test_plans_multiply_in_bfloat16_when_asked_and_the_belief_does_not():
+    agent = agent_of(AgentOptions(precision="bf16"), PointMass())
+    state = agent.init(jax.random.key(0), PointMass().task)
+    types = lambda belief: {weight.dtype.name for weight in belief.members.net.weights}  # noqa: E731
+    assert types(agent.policy(PointMass().task, state).problem.model) == {"bfloat16"}
+    assert types(agent.model(state)) == {"float32"}
+
+
 def test_a_belief_is_recalibrated_when_asked():
     agent = agent_of(AgentOptions(model="linear", recalibrate=1.7), PointMass())
     state = agent.init(jax.random.key(0), PointMass().task)

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import zoo
-from handful.models.networks import GaussianNet, coarse, swish
+from handful.models.networks import GaussianNet, swish
 
 
 def forward(net, x):
@@ -88,29 +87,3 @@ def test_constant_noise_does_not_depend_on_the_input_and_leaves_the_mean_alone()
         np.testing.assert_array_equal(mean, other)
         expected = np.exp(-6.0) + 1 / (np.exp(-0.5) + np.exp([1.1, -0.4]))
         np.testing.assert_allclose(var, expected, rtol=1e-5)
-
-
-def test_coarse_products_round_to_eight_bits_and_add_up_in_full():
-    """The same net in float64 whose products meet inputs and weights rounded to bfloat16."""
-    net = coarse(GaussianNet.init(jax.random.key(4), (5, 11, 3), (-10.0, 0.5)))
-    rows = np.random.default_rng(7).normal(size=(6, 5)).astype(np.float32)
-    rounded = lambda x: np.asarray(jnp.asarray(x, jnp.bfloat16), float)  # noqa: E731
-    hidden = rounded(rows) @ rounded(net.weights[0])
-    hidden = rounded((hidden / (1 + np.exp(-hidden))).astype(np.float32))
-    mean, _ = jax.jit(jax.vmap(net))(rows)
-    # An entry of the hidden layer that lies between two bfloat16 may round either way, by 2^-8 of itself.
-    np.testing.assert_allclose(mean, (hidden @ rounded(net.weights[1]))[:, :3], atol=2.0**-8)
-    assert mean.dtype == jnp.float32
-
-
-def test_coarse_products_leave_what_plans_are_worth():
-    """Eight bits a product: a plan's return moves by some thousandths of what returns differ by, its rank hardly."""
-    ensemble = zoo.ensemble()
-    rounded = eqx.tree_at(lambda belief: belief.members.net, ensemble, coarse(ensemble.members.net))
-    low, high = zoo.problem().task.low, zoo.problem().task.high
-    plans = jnp.asarray(np.random.default_rng(5).uniform(low, high, (40, 6, low.size)), jnp.float32)
-    obs = jnp.array([0.3, -0.6, 0.2])
-    worth = eqx.filter_jit(lambda problem: problem.evaluate(jax.random.key(2), obs, plans))
-    full, less = (np.asarray(worth(zoo.problem(model=belief))) for belief in (ensemble, rounded))
-    assert 0 < np.abs(full - less).max() < 0.05 * full.std()
-    assert set(np.argsort(full)[-3:]) <= set(np.argsort(less)[-6:])

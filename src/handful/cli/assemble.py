@@ -56,6 +56,8 @@ class AgentOptions:
     """nets in the ensemble"""
     risk: float | None = None
     """return counts as mean + RISK * std over particles"""
+    precision: Literal["float32", "bf16"] | None = None
+    """of the products of nets while planning: float32 if left out; bf16 is faster where the machine has it"""
     recalibrate: float | None = None
     """every std of the belief is stretched by this factor, as `handful fit` finds it"""
     fit_steps: int | None = None
@@ -90,7 +92,8 @@ def agent_of(options: AgentOptions, env: Any, name: str = "") -> "AbstractAgent"
     if options.agent == "pilco":
         return PolicySearchAgent(learner, propagator_of(options), _ascent(options, task), risk, 50, colour)
     planner = _planner(options, task, name)
-    return MPCAgent(learner, planner, propagator_of(options), risk, colour, None if on_host else all_devices())
+    mesh = None if on_host else all_devices()
+    return MPCAgent(learner, planner, propagator_of(options), risk, colour, mesh, options.precision == "bf16")
 
 
 def model_of(options: AgentOptions) -> Model:
@@ -170,9 +173,24 @@ def check_options(options: AgentOptions) -> None:
         raise InputError(f"--members is of ensembles; leave it out with --model {model}")
     if options.fit_steps is not None and not _has_nets(model):
         raise InputError(f"--fit-steps is of nets; leave it out with --model {model}")
+    _check_precision(options, model)
     without = [name for name in ("planner", "candidates", "iterations") if getattr(options, name) is not None]
     if options.agent == "pilco" and without:
         raise InputError(f"--{without[0]} is of planners; pilco improves a policy instead")
+
+
+def _check_precision(options: AgentOptions, model: Model) -> None:
+    from handful.errors import InputError
+
+    if options.precision is not None and (options.agent not in {"pets", "mpc"} or not _has_nets(model)):
+        raise InputError(
+            f"--precision is of nets that pets and mpc plan through; leave it out, got --agent {options.agent} on "
+            f"{model}"
+        )
+    if options.precision == "bf16" and options.planner in {"gradient", "ilqr"}:
+        raise InputError(
+            f"--precision bf16 has no derivatives, and --planner {options.planner} needs them; leave one out"
+        )
 
 
 def named(options: AgentOptions) -> Agent:

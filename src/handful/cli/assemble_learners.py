@@ -17,7 +17,7 @@ LEARNERS = {
 ROUNDS = 50  # that the steps of a run are divided into, or fewer where an update takes more steps than that
 _OF_OTHERS = (
     "model", "paper", "settings", "planner", "propagation", "particles", "horizon", "candidates", "iterations",
-    "members", "risk", "recalibrate", "fit_steps", "guess_error",
+    "members", "risk", "precision", "recalibrate", "fit_steps", "guess_error",
 )  # fmt: skip
 _OF_PLANNERS = ("paper", "planner", "propagation", "particles", "candidates", "iterations", "risk")
 PRACTISING = {"dp", "me-trpo", "mbpo", "pets+policy"}  # learn a belief trial by trial, and a policy inside it

@@ -15,7 +15,7 @@ from handful.types import Prediction
 class NetworkWorld(AbstractDynamics):
     """One Gaussian net, read as a transition function with process noise."""
 
-    net: GaussianNet
+    net: GaussianNet  # or what `coarse` makes of it for plans
     input_scale: Standardiser
     target_scale: Standardiser
     features: Features
@@ -53,7 +53,7 @@ class Ensemble(AbstractDynamics):
 
     @property
     def world_count(self) -> int:
-        return self.members.net.biases[0].shape[0]
+        return self.members.input_scale.mean.shape[0]
 
     def predict(self, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Prediction:
         each = eqx.filter_vmap(lambda member: member.predict(obs, action))(self.members)

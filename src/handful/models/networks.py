@@ -64,21 +64,15 @@ class GaussianNet(eqx.Module):
         """Mean and variance."""
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             x = swish(_product(x, weight) + bias)
-        mean, log_var = jnp.split(_product(x, self.weights[-1]) + self.biases[-1], 2)
+        return self.read(_product(x, self.weights[-1]) + self.biases[-1])
+
+    def read(self, out: Float[Array, "outs"]) -> tuple[Float[Array, "d"], Float[Array, "d"]]:
+        """Mean and variance from what the last layer puts out, twice as many."""
+        mean, log_var = jnp.split(out, 2)
         if self.constant_noise:
             log_var = self.biases[-1][mean.size :]
         precision = jnp.exp(-jnp.maximum(log_var, LEAST_LOG_VAR))
         return mean, jnp.exp(self.log_var_lower) + 1 / (jnp.exp(-self.log_var_upper) + precision)
-
-
-def coarse(nets: GaussianNet) -> GaussianNet:
-    """The same nets with weights in bfloat16, three digits: for plans, which ask for no more. Fits need full ones.
-
-    >>> net = coarse(GaussianNet.init(jax.random.key(0), (3, 8, 2), (-10.0, 0.5)))
-    >>> net.weights[0].dtype.name, net(jnp.ones(3))[0].dtype.name
-    ('bfloat16', 'float32')
-    """
-    return eqx.tree_at(lambda net: net.weights, nets, tuple(weight.astype(jnp.bfloat16) for weight in nets.weights))
 
 
 def _product(x: Float[Array, "i"], weight: Float[Array, "i j"]) -> Float[Array, "j"]:

@@ -45,6 +45,7 @@ def roll(
         jax.random.split(policy_key, (horizon, particles)),
         jax.vmap(draw)(jax.random.split(move_key, horizon)),
     )
-    _, (following, actions) = jax.lax.scan(step, start, drawn)
+    unroll = 3 if jax.default_backend() == "gpu" else 1  # a turn of the loop costs what small kernels do
+    _, (following, actions) = jax.lax.scan(step, start, drawn, unroll=unroll)
     trajectory = jnp.concatenate([start[0][None], following])
     return Rollout(actions=jnp.swapaxes(actions, 0, 1), obs=jnp.swapaxes(trajectory, 0, 1))

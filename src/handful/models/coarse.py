@@ -1,0 +1,39 @@
+"""A belief for plans alone, whose nets multiply in three digits."""
+
+from typing import TYPE_CHECKING, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from handful.models.networks import GaussianNet
+
+if TYPE_CHECKING:
+    from handful.models.fused import FusedNet
+
+Belief = TypeVar("Belief", bound=eqx.Module)
+
+
+def coarse(belief: Belief) -> Belief:
+    """The same belief with the weights of its nets in bfloat16, three digits: ranking plans asks for no more.
+
+    Products add up in float32. On a GPU, nets of up to 256 units a layer become one kernel each (`FusedNet`), which has
+    no derivatives. Fits and scores ask for the full weights.
+
+    >>> from handful.models.networks import GaussianNet
+    >>> net = coarse(GaussianNet.init(jax.random.key(0), (3, 8, 2), (-10.0, 0.5)))
+    >>> net(jnp.ones(3))[0].dtype.name
+    'float32'
+    """
+    is_net = lambda node: isinstance(node, GaussianNet)  # noqa: E731
+    return jax.tree.map(lambda node: _coarse(node) if is_net(node) else node, belief, is_leaf=is_net)
+
+
+def _coarse(net: GaussianNet) -> "GaussianNet | FusedNet":
+    if jax.default_backend() == "gpu":
+        # The kernel's language comes with JAX wherever there is a GPU, and not everywhere else.
+        from handful.models.fused import FusedNet  # noqa: PLC0415
+
+        if FusedNet.takes(net):
+            return FusedNet.of(net)
+    return eqx.tree_at(lambda net: net.weights, net, tuple(weight.astype(jnp.bfloat16) for weight in net.weights))

@@ -1,0 +1,147 @@
+"""A net's whole forward pass as one GPU kernel: all members, all particles and all plans at once.
+
+Layer by layer, a net of a few hundred units spends its time on carrying activations to memory and back. Here a block
+of rows stays where it is until it has been through all layers.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton
+from jaxtyping import Array, BFloat16, Float
+
+from handful.models.networks import GaussianNet
+
+MOST_UNITS = 256  # of a layer: activations of a block of rows stay in registers
+ROWS = 64  # of a block: the fewest that a Hopper's matrix units take
+TILE = 128  # most columns and rows of a weight that are multiplied at once
+ALIGNED = 16  # the least side of a matrix product
+
+Layers = tuple[tuple[BFloat16[Array, "... _ _"], Float[Array, "... 1 _"]], ...]
+
+
+class FusedNet(eqx.Module):
+    """A Gaussian net whose products are in bfloat16, with sums and activations in float32, in one kernel.
+
+    Answers as `GaussianNet` does. However many `vmap`s it is called under, over inputs or over nets, one kernel takes
+    all rows of all nets. It has no derivatives. Without a GPU the kernel is interpreted, which is for tests alone.
+    """
+
+    net: GaussianNet
+    layers: Layers  # of the net, rows and columns filled up with zeros
+
+    @classmethod
+    def of(cls, net: GaussianNet) -> "FusedNet":
+        """From one net, or from several that are stacked on leading axes."""
+        layers = tuple(
+            (
+                _filled(weight.astype(jnp.bfloat16), (_aligned(weight.shape[-2]), _aligned(weight.shape[-1]))),
+                _filled(bias[..., None, :], (1, _aligned(bias.shape[-1]))),
+            )
+            for weight, bias in zip(net.weights, net.biases, strict=True)
+        )
+        return cls(net, layers)
+
+    @staticmethod
+    def takes(net: GaussianNet) -> bool:
+        """Whether the net's layers are narrow enough."""
+        return max(max(weight.shape[-2:]) for weight in net.weights) <= MOST_UNITS
+
+    def __call__(self, x: Float[Array, "i"]) -> tuple[Float[Array, "d"], Float[Array, "d"]]:
+        """Mean and variance."""
+        out = _forward(jax.tree.map(lambda leaf: leaf[None], self.layers), x[None, None])
+        return self.net.read(out[0, 0, : self.net.biases[-1].size])
+
+
+@jax.custom_batching.custom_vmap
+def _forward(layers: Layers, x: Float[Array, "m n i"]) -> Float[Array, "m n o"]:
+    """All rows of each net through its layers; `o` is filled up like the layers."""
+    nets, count, _ = x.shape
+    x = _filled(x, (-(-count // ROWS) * ROWS, layers[0][0].shape[-2]))
+    interpreted = jax.default_backend() != "gpu"
+
+    def whole(leaf: Array) -> pl.BlockSpec:
+        return pl.BlockSpec((1, *leaf.shape[1:]), lambda net, block: (net, 0, 0))
+
+    def block(columns: int) -> pl.BlockSpec:
+        return pl.BlockSpec((1, ROWS, columns), lambda net, block: (net, block, 0))
+
+    leaves = jax.tree.leaves(layers)
+    out = jax.ShapeDtypeStruct((*x.shape[:2], layers[-1][0].shape[-1]), x.dtype)
+    return pl.pallas_call(
+        _kernel,
+        grid=(nets, x.shape[1] // ROWS),
+        in_specs=[block(x.shape[2]), *map(whole, leaves)],
+        out_specs=block(out.shape[2]),
+        out_shape=out,
+        compiler_params=triton.CompilerParams(num_warps=4),
+        interpret=interpreted,
+    )(x, *leaves)[:, :count]
+
+
+@_forward.def_vmap
+def _(size: int, batched: Sequence, layers: Layers, x: Float[Array, "..."]) -> tuple[Float[Array, "v m n o"], bool]:
+    many_layers, many_rows = batched
+    if not many_rows:
+        x = jnp.broadcast_to(x, (size, *x.shape))
+    _, nets, count, width = x.shape
+    if not any(jax.tree.leaves(many_layers)):  # the same nets: more rows of each
+        rows = jnp.swapaxes(x, 0, 1).reshape(nets, size * count, width)
+        return jnp.swapaxes(_forward(layers, rows).reshape(nets, size, count, -1), 0, 1), True
+
+    def flat(leaf: Array, many: bool) -> Array:
+        leaf = leaf if many else jnp.broadcast_to(leaf, (size, *leaf.shape))
+        return leaf.reshape(size * nets, *leaf.shape[2:])
+
+    out = _forward(jax.tree.map(flat, layers, many_layers), flat(x, many=True))
+    return out.reshape(size, nets, count, -1), True
+
+
+def _kernel(x_ref: Any, *refs: Any) -> None:
+    """One block of rows through the layers of one net."""
+    *layer_refs, out_ref = refs
+    layers = list(zip(layer_refs[::2], layer_refs[1::2], strict=True))
+    x = [x_ref[0, :, start:stop].astype(jnp.bfloat16) for start, stop in _tiles(x_ref.shape[2])]
+    for index, (weight, bias) in enumerate(layers):
+        following = []
+        for left, right in _tiles(weight.shape[2]):
+            total = bias[0, :, left:right] + sum(
+                jax.lax.dot(part, weight[0, top:bottom, left:right], preferred_element_type=jnp.float32)
+                for part, (top, bottom) in zip(x, _tiles(weight.shape[1]), strict=True)
+            )
+            if index == len(layers) - 1:
+                out_ref[0, :, left:right] = total
+            else:
+                following.append(_swish(total).astype(jnp.bfloat16))
+        x = following
+
+
+def _swish(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """As `networks.swish`, by the hardware's tanh, which is right to three digits."""
+    tanh = triton.approx_tanh if jax.default_backend() == "gpu" else jnp.tanh
+    half = 0.5 * x
+    return half * tanh(half) + half
+
+
+def _tiles(size: int) -> list[tuple[int, int]]:
+    """A side cut where each part is a power of two, as products in a kernel ask for: 208 is 128 + 64 + 16."""
+    cuts, start = [], 0
+    while start < size:
+        stop = start + min(1 << (size - start).bit_length() - 1, TILE)
+        cuts.append((start, stop))
+        start = stop
+    return cuts
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNED) * ALIGNED
+
+
+def _filled(values: Array, last: tuple[int, int]) -> Array:
+    """Zeros after the entries of the last two axes, up to these sizes."""
+    *leading, rows, columns = values.shape
+    return jnp.pad(values, [*((0, 0) for _ in leading), (0, last[0] - rows), (0, last[1] - columns)])

@@ -1,0 +1,115 @@
+"""The kernel that takes a net's whole forward pass: interpreted here, against the layers one by one."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AbstractDevice, AbstractMesh
+
+import zoo
+from handful.models.coarse import coarse
+from handful.models.fused import MOST_UNITS, FusedNet
+from handful.models.networks import GaussianNet
+from handful.propagation.trajectory_sampling import TSInf
+
+BOUNDS = (-10.0, 0.5)
+
+
+def nets(sizes, *, constant_noise=False):
+    """Three nets with biases that are not zero."""
+    keys = jax.random.split(jax.random.key(1), 3)
+    stacked = eqx.filter_vmap(lambda key: GaussianNet.init(key, sizes, BOUNDS, constant_noise=constant_noise))(keys)
+    biases = tuple(
+        jax.random.normal(jax.random.key(index), bias.shape) for index, bias in enumerate(stacked.biases, start=2)
+    )
+    return eqx.tree_at(lambda net: net.biases, stacked, biases)
+
+
+def near(told, wanted):
+    """Sums in another order, and an activation between two bfloat16 may round either way."""
+    for one, other in zip(told, wanted, strict=True):
+        np.testing.assert_allclose(one, other, atol=0.02, rtol=0.02)
+        assert np.sqrt(np.mean((np.asarray(one) - np.asarray(other)) ** 2)) < 2e-3
+
+
+@pytest.mark.parametrize("sizes", [(5, 40, 3), (17, 24, 136, 200, 18), (3, 16, 16, 1)])
+def test_one_input_through_one_net(sizes):
+    net = jax.tree.map(lambda leaf: leaf[1], nets(sizes))
+    x = jax.random.normal(jax.random.key(9), sizes[:1])
+    near(FusedNet.of(net)(x), coarse(net)(x))
+
+
+def test_the_variance_of_a_net_with_constant_noise():
+    net = jax.tree.map(lambda leaf: leaf[0], nets((4, 16, 2), constant_noise=True))
+    x = jnp.array([0.1, -2.0, 0.7, 1.0])
+    near(FusedNet.of(net)(x), coarse(net)(x))
+
+
+def test_one_kernel_takes_every_vmap():
+    """Plans x nets x particles, and inputs that only nets or only particles differ in; rows do not fill blocks."""
+    stacked = nets((5, 24, 40, 3))
+
+    def called(net, *, plans, particles):
+        x = jax.random.normal(jax.random.key(5), (*(7,) * plans, 3, *(11,) * particles, 5))
+        call = lambda net, x: net(x)  # noqa: E731
+        if particles:
+            call = jax.vmap(call, in_axes=(None, 0))
+        call = eqx.filter_vmap(call)
+        return (jax.vmap(call, in_axes=(None, 0)) if plans else call)(net, x)
+
+    for plans in (False, True):
+        for particles in (False, True):
+            sizes = {"plans": plans, "particles": particles}
+            program = str(jax.make_jaxpr(lambda net, sizes=sizes: called(net, **sizes))(FusedNet.of(stacked)))
+            assert program.count("pallas_call") == 1
+            near(called(FusedNet.of(stacked), **sizes), called(coarse(stacked), **sizes))
+
+
+def test_nets_of_several_seeds_meet_their_own_inputs_and_shared_ones():
+    """Nets under two vmaps, as when seeds run side by side; and inputs that all nets share."""
+    several = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf[::-1]]), nets((5, 24, 3)))
+    own = jax.random.normal(jax.random.key(5), (2, 3, 5))
+    shared = own[0, 0]
+    twice = lambda axis: eqx.filter_vmap(eqx.filter_vmap(lambda net, x: net(x), in_axes=axis), in_axes=axis)  # noqa: E731
+    ours, theirs = FusedNet.of(several), coarse(several)
+    near(twice((0, 0))(ours, own), twice((0, 0))(theirs, own))
+    near(twice((0, None))(ours, shared), twice((0, None))(theirs, shared))
+
+
+def test_plans_are_worth_the_same():
+    """An ensemble of fused nets in a planner's place for it: returns as those of coarse nets."""
+    ensemble = zoo.ensemble()
+    fused = eqx.tree_at(lambda belief: belief.members.net, ensemble, FusedNet.of(ensemble.members.net))
+    low, high = zoo.problem().task.low, zoo.problem().task.high
+    plans = jnp.asarray(np.random.default_rng(5).uniform(low, high, (12, 3, low.size)), jnp.float32)
+    worth = eqx.filter_jit(lambda p: p.evaluate(jax.random.key(2), jnp.array([0.3, -0.6, 0.2]), plans))
+    wide, less = (
+        np.asarray(worth(dataclasses.replace(zoo.problem(model=belief), propagator=TSInf(2 * belief.world_count))))
+        for belief in (fused, coarse(ensemble))
+    )
+    assert np.abs(wide - less).max() < 0.02 * less.std()
+
+
+def test_what_is_not_finite_stays_so():
+    fused = FusedNet.of(jax.tree.map(lambda leaf: leaf[0], nets((5, 24, 3))))
+    mean, _ = fused(jnp.array([0.0, jnp.nan, 0.0, 1.0, 2.0]))
+    assert not np.isfinite(mean).any()
+
+
+def test_wide_nets_are_left_to_the_compiler():
+    assert FusedNet.takes(nets((5, MOST_UNITS, 3)))
+    assert not FusedNet.takes(nets((5, MOST_UNITS + 1, 3)))
+
+
+def test_the_kernel_is_one_that_a_gpu_takes(monkeypatch):
+    """Lowered for CUDA, which refuses shapes and operations that a kernel cannot have."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    card = AbstractDevice(device_kind="NVIDIA H100 80GB HBM3", num_cores=132, platform="gpu")
+    many = FusedNet.of(nets((23, 200, 200, 18)))
+    call = jax.jit(lambda x: eqx.filter_vmap(lambda net, x: jax.vmap(net)(x))(many, x))
+    with jax.sharding.use_abstract_mesh(AbstractMesh((1,), ("devices",), abstract_device=card)):
+        lowered = call.trace(jnp.zeros((3, 70, 23))).lower(lowering_platforms=("cuda",))
+    assert "triton" in lowered.as_text()
