@@ -49,7 +49,7 @@ class Choices(eqx.Module):
         if per_entry**task.action_size > MOST:
             raise InputError(
                 f"{per_entry} values of each of {task.action_size} action entries make {per_entry**task.action_size} "
-                f"choices, at most {MOST} can be had; lower per_entry, or take a method with continuous actions, "
+                f"choices, at most {MOST} can be had; take fewer values, or a method with continuous actions, "
                 "such as ppo"
             )
         grid = jnp.linspace(task.low, task.high, per_entry)
