@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2] / "src" / "handful"
 PATHS = sorted(ROOT.rglob("*.py"))
 OPTIONAL = {"imageio", "mujoco", "ray", "tensorboard", "wandb"}
 
-GROUND = {"errors", "fields", "types", "task", "data", "devices", "integrator", "version"}
+GROUND = {"errors", "fields", "types", "task", "data", "devices", "integrator", "one_by_one", "version"}
 BELIEF = GROUND | {"models", "policies", "propagation"}
 LEARNERS = BELIEF | {"envs", "policy_optimization", "values"}
 ALLOWED = {  # layer -> the other layers it may import
@@ -26,6 +26,7 @@ ALLOWED = {  # layer -> the other layers it may import
     "version": set(),
     "devices": set(),
     "integrator": set(),
+    "one_by_one": set(),
     "types": {"errors"},
     "task": {"errors", "fields", "types"},
     "data": {"errors", "fields", "types", "task"},

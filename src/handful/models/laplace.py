@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from handful.one_by_one import eigh, qr_factor, solve_triangular
+
 LEAST = 0.1  # eigenvalue of the whitened Hessian: curvature of the model widens a std to at most three times
 STALLED = 3  # steps without a gain above rounding, after which nothing more is to be had
 
@@ -72,12 +74,12 @@ def gaussian_at(
     """
     identity = jnp.eye(point.shape[0], dtype=point.dtype)
     jacobian = jax.jacfwd(whitened)(point)
-    root = jnp.linalg.qr(jnp.concatenate([jacobian, identity]), mode="r")
-    back = jax.scipy.linalg.solve_triangular(root, identity)
+    root = qr_factor(jnp.concatenate([jacobian, identity]))
+    back = solve_triangular(root, identity)
     held = jax.lax.stop_gradient(whitened(point))
     twice = jax.jacfwd(jax.jacfwd(lambda y: held @ whitened(point + back @ y)))  # compiles sooner than jax.hessian
     bending = twice(jnp.zeros_like(point))
     # A kink in the physics may make second derivatives infinite; the first ones then stand alone.
     bending = jnp.where(jnp.isfinite(bending).all(), (bending + bending.T) / 2, 0.0)
-    eigenvalues, directions = jnp.linalg.eigh(identity + bending)
+    eigenvalues, directions = eigh(identity + bending)
     return back @ (directions / jnp.sqrt(jnp.maximum(eigenvalues, LEAST)))

@@ -12,6 +12,7 @@ from handful.data.scaling import Standardiser
 from handful.errors import InputError
 from handful.fields import Real, real
 from handful.models.base import AbstractDynamics, AbstractLearner, FitReport, copies
+from handful.one_by_one import qr_factor, solve_triangular
 from handful.task import Task
 from handful.types import Prediction
 
@@ -186,11 +187,11 @@ class LinearLearner(AbstractLearner):
         rows = jnp.concatenate([_with_one(input_scale(inputs)), target_scale(targets)], axis=1)
         size = inputs.shape[1] + 1
         prior = jnp.sqrt(self.ridge + JITTER * count) * jnp.eye(size, rows.shape[1], dtype=rows.dtype)
-        factor = jnp.linalg.qr(jnp.concatenate([jnp.where(valid[:, None], rows, 0.0), prior]), mode="r")
+        factor = qr_factor(jnp.concatenate([jnp.where(valid[:, None], rows, 0.0), prior]))
         factor = factor * jnp.where(jnp.diag(factor) < 0, -1.0, 1.0)[:, None]  # the rows' signs are free
         left, right, rest = factor[:size, :size], factor[:size, size:], factor[size:, size:]
-        root = jax.scipy.linalg.solve_triangular(left, jnp.eye(size, dtype=left.dtype))
-        weights = jax.scipy.linalg.solve_triangular(left, right)
+        root = solve_triangular(left, jnp.eye(size, dtype=left.dtype))
+        weights = solve_triangular(left, right)
         return BayesianLinear(
             LinearMap(weights, input_scale, target_scale, features),
             root,

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from handful.fields import Real, real
+from handful.one_by_one import eigh, solve_positive
 from handful.planning.base import AbstractPlanner, Info, check_sizes, elites_of, middle, moved_on
 from handful.planning.problem import Problem
 
@@ -179,7 +180,7 @@ def _solve(hessian: Float[Array, "a a"], right: Float[Array, "a *k"], free: Bool
     both = free[:, None] & free[None, :]
     kept = jnp.where(both, hessian, jnp.eye(free.shape[0], dtype=hessian.dtype))
     right = jnp.where(free.reshape(-1, *[1] * (right.ndim - 1)), right, 0.0)
-    return jax.scipy.linalg.solve(kept, right, assume_a="pos")
+    return solve_positive(kept, right)
 
 
 def _followed(
@@ -198,7 +199,7 @@ def _followed(
 
 def _positive(hessian: Float[Array, "z z"]) -> Float[Array, "z z"]:
     """The nearest positive semidefinite matrix."""
-    values, vectors = jnp.linalg.eigh(_finite((hessian + hessian.T) / 2))
+    values, vectors = eigh(_finite((hessian + hessian.T) / 2))
     return _finite((vectors * jnp.maximum(values, 0.0)) @ vectors.T)
 
 

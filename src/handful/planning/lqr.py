@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from handful.one_by_one import solve_positive
+
 
 class Regulator(eqx.Module):
     """The task of x_{t+1} = A x_t + B u_t that pays -(x_t' Q x_t + u_t' R u_t) for each of `horizon` steps.
@@ -63,7 +65,7 @@ def riccati(
     def backward(
         value: Float[Array, "o o"], _: None
     ) -> tuple[Float[Array, "o o"], tuple[Float[Array, "a o"], Float[Array, "o o"]]]:
-        gain = jax.scipy.linalg.solve(R + B.T @ value @ B, B.T @ value @ A, assume_a="pos")
+        gain = solve_positive(R + B.T @ value @ B, B.T @ value @ A)
         closed = A - B @ gain
         value = Q + gain.T @ R @ gain + closed.T @ value @ closed
         return value, (gain, value)

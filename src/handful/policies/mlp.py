@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from handful.one_by_one import orthogonal
+
 _GAIN = 2.0**0.5  # of hidden layers
 
 
@@ -34,8 +36,7 @@ class MLP(eqx.Module):
         keys = jax.random.split(key, len(sizes) - 1)
         scales = [_GAIN] * (len(sizes) - 2) + [final_scale]
         weights = tuple(
-            jax.nn.initializers.orthogonal(scale)(k, (i, o))
-            for k, scale, i, o in zip(keys, scales, sizes[:-1], sizes[1:], strict=True)
+            orthogonal(k, (i, o), scale) for k, scale, i, o in zip(keys, scales, sizes[:-1], sizes[1:], strict=True)
         )
         return cls(weights, tuple(jnp.zeros(size) for size in sizes[1:]), activation)
 

@@ -17,6 +17,7 @@ from handful.models.gp.marginal_likelihood import MakeKernel, Priors
 from handful.models.gp.posterior import Posterior
 from handful.models.gp.search import Search
 from handful.models.gp.subset import spread_out
+from handful.one_by_one import solve_positive
 from handful.task import Task
 from handful.types import Transition
 
@@ -122,7 +123,7 @@ def ridge(inputs: Float[Array, "b i"], targets: Float[Array, "b o"], valid: Bool
     mean = jnp.sum(jnp.where(valid[:, None], targets, 0.0), axis=0) / jnp.maximum(valid.sum(), 1)
     centred = jnp.where(valid[:, None], targets - mean, 0.0)
     square = jnp.matmul(rows.T, rows, precision="highest") + jnp.eye(rows.shape[1], dtype=rows.dtype)
-    return jax.scipy.linalg.solve(square, jnp.matmul(rows.T, centred, precision="highest"), assume_a="pos")
+    return solve_positive(square, jnp.matmul(rows.T, centred, precision="highest"))
 
 
 def leave_one_out(posterior: Posterior) -> Float[Array, "o"]:

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from handful.errors import InputError
 from handful.models.gp.kernels import SquaredExponential
 from handful.models.gp.posterior import Posterior
-from handful.models.gp.whitening import inverse
+from handful.models.gp.whitening import inverse, whitener
 
 
 class Moments(eqx.Module):
@@ -61,8 +61,9 @@ def _first(
     kernel: SquaredExponential, weights: Float[Array, "n"], gaps: Float[Array, "n i"], cov: Float[Array, "i i"]
 ) -> tuple[Float[Array, ""], Float[Array, "i"]]:
     squares = jnp.exp(2 * kernel.log_lengthscales)
-    solved = jnp.linalg.solve(cov + jnp.diag(squares), gaps.T).T
-    log_det = jnp.linalg.slogdet(cov / squares + jnp.eye(squares.shape[0]))[1]
+    white = whitener(cov + jnp.diag(squares))
+    solved = gaps @ inverse(white)
+    log_det = _log_det(white) - jnp.sum(jnp.log(squares))
     q = kernel.variance * jnp.exp(-0.5 * log_det - 0.5 * jnp.sum(gaps * solved, axis=1))
     return weights @ q, cov @ ((weights * q) @ solved)
 
@@ -72,9 +73,15 @@ def _both(
 ) -> Float[Array, "n n"]:
     """Q of two outputs. The exponents are added before the exponential, which would overflow on its own."""
     precise, other = (jnp.exp(-2 * kernel.log_lengthscales) for kernel in (left, right))
-    R = cov * (precise + other) + jnp.eye(precise.shape[0])
-    spread = jnp.linalg.solve(R, cov)
+    root = jnp.sqrt(precise + other)
+    white = whitener(root[:, None] * cov * root + jnp.eye(root.size))  # R, made symmetric by the root and its inverse
+    spread = (inverse(white) @ (root[:, None] * cov)) / root[:, None]
     u, v = gaps * precise, gaps * other
     own = lambda gaps, scaled: -0.5 * jnp.sum(gaps * scaled, axis=1) + 0.5 * jnp.sum((scaled @ spread) * scaled, axis=1)  # noqa: E731
     exponent = own(gaps, u)[:, None] + own(gaps, v) + (u @ spread) @ v.T
-    return left.variance * right.variance * jnp.exp(exponent - 0.5 * jnp.linalg.slogdet(R)[1])
+    return left.variance * right.variance * jnp.exp(exponent - 0.5 * _log_det(white))
+
+
+def _log_det(white: Float[Array, "i i"]) -> Float[Array, ""]:
+    """Of the matrix that was whitened."""
+    return -2 * jnp.sum(jnp.log(jnp.diag(white)))
