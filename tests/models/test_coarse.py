@@ -1,12 +1,17 @@
 """Beliefs that multiply in bfloat16, for plans."""
 
+import types
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import zoo
+from handful.models import coarse as module
 from handful.models.coarse import coarse
+from handful.models.fused import FusedNet
 from handful.models.known import KnownDynamics
 from handful.models.networks import GaussianNet
 from handful.models.recalibrated import Recalibrated
@@ -36,6 +41,31 @@ def test_coarse_products_leave_what_plans_are_worth():
     full, less = (np.asarray(worth(zoo.problem(model=belief))) for belief in (ensemble, rounded))
     assert 0 < np.abs(full - less).max() < 0.05 * full.std()
     assert set(np.argsort(full)[-3:]) <= set(np.argsort(less)[-6:])
+
+
+@pytest.mark.parametrize(
+    ("kind", "capability", "expected"),
+    [
+        ("NVIDIA H100 80GB HBM3", "9.0", True),
+        ("NVIDIA A100-SXM4-80GB", "8.0", True),
+        ("Tesla V100-SXM2-16GB", "7.0", False),
+        ("NVIDIA TITAN V", "7.0", False),
+        ("AMD Instinct MI250X", "gfx90a", False),
+        ("cpu", None, False),
+    ],
+)
+def test_kernels_are_for_cards_that_multiply_in_bfloat16(monkeypatch, kind, capability, expected):
+    card = {"device_kind": kind} | ({} if capability is None else {"compute_capability": capability})
+    monkeypatch.setattr(jax, "devices", lambda: [types.SimpleNamespace(**card)])
+    assert module.has_matrix_units() is expected
+
+
+def test_on_such_a_card_narrow_nets_become_kernels(monkeypatch):
+    monkeypatch.setattr(module, "has_matrix_units", lambda: True)
+    wide = GaussianNet.init(jax.random.key(4), (5, 500, 3), (-10.0, 0.5))
+    assert isinstance(coarse(zoo.ensemble()).members.net, FusedNet)
+    assert isinstance(coarse(wide), GaussianNet)
+    assert coarse(wide).weights[0].dtype == jnp.bfloat16
 
 
 def test_the_nets_of_any_belief_become_coarse_and_nothing_else():

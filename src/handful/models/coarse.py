@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
 Belief = TypeVar("Belief", bound=eqx.Module)
 
+AMPERE = 8  # compute capability
+
 
 def coarse(belief: Belief) -> Belief:
     """The same belief with the weights of its nets in bfloat16, three digits: ranking plans asks for no more.
 
-    Products add up in float32. On a GPU, nets of up to 256 units a layer become one kernel each (`FusedNet`), which has
-    no derivatives. Fits and scores ask for the full weights.
+    Products add up in float32. On an NVIDIA card from Ampere on, nets of up to 256 units a layer become one kernel each
+    (`FusedNet`), which has no derivatives. Fits and scores ask for the full weights.
 
     >>> from handful.models.networks import GaussianNet
     >>> net = coarse(GaussianNet.init(jax.random.key(0), (3, 8, 2), (-10.0, 0.5)))
@@ -30,10 +32,16 @@ def coarse(belief: Belief) -> Belief:
 
 
 def _coarse(net: GaussianNet) -> "GaussianNet | FusedNet":
-    if jax.default_backend() == "gpu":
+    if has_matrix_units():
         # The kernel's language comes with JAX wherever there is a GPU, and not everywhere else.
         from handful.models.fused import FusedNet  # noqa: PLC0415
 
         if FusedNet.takes(net):
             return FusedNet.of(net)
     return eqx.tree_at(lambda net: net.weights, net, tuple(weight.astype(jnp.bfloat16) for weight in net.weights))
+
+
+def has_matrix_units() -> bool:
+    """Whether the default device is an NVIDIA card that multiplies in bfloat16."""
+    first = jax.devices()[0]
+    return "NVIDIA" in first.device_kind and int(str(getattr(first, "compute_capability", 0)).split(".")[0]) >= AMPERE
