@@ -23,6 +23,7 @@ Kind = Literal["light", "arm", "contact", "legs"]
 
 SINGLE, POINTS = {"d", "p"}, {"d", "de"}  # models of one net; of nets that foretell a point
 NETS = {"ensemble", "pe", "de", *SINGLE}
+BY_DERIVATIVE = {"gradient", "ilqr"}  # planners
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +188,7 @@ def _check_precision(options: AgentOptions, model: Model) -> None:
             f"--precision is of nets that pets and mpc plan through; leave it out, got --agent {options.agent} on "
             f"{model}"
         )
-    if options.precision == "bf16" and options.planner in {"gradient", "ilqr"}:
+    if options.precision == "bf16" and options.planner in BY_DERIVATIVE:
         raise InputError(
             f"--precision bf16 has no derivatives, and --planner {options.planner} needs them; leave one out"
         )
@@ -209,7 +210,7 @@ def _check_on_host(options: AgentOptions) -> None:
     without = "needs derivatives, and MuJoCo behind --model truth gives none"
     if options.agent == "pilco":
         raise InputError(f"--agent pilco {without}; leave --agent out")
-    if options.planner in {"gradient", "ilqr"}:
+    if options.planner in BY_DERIVATIVE:
         raise InputError(f"--planner {options.planner} {without}; choose --planner cem, icem, mppi or shooting")
 
 

@@ -4,7 +4,8 @@ Layer by layer, a net of a few hundred units spends its time on carrying activat
 of rows stays where it is until it has been through all layers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -14,7 +15,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, BFloat16, Float
 
-from handful.models.networks import GaussianNet
+from handful.models.networks import GaussianNet, swish
 
 MOST_UNITS = 256  # of a layer: activations of a block of rows stay in registers
 ROWS = 64  # of a block: the fewest that a Hopper's matrix units take
@@ -63,6 +64,7 @@ def _forward(layers: Layers, x: Float[Array, "m n i"]) -> Float[Array, "m n o"]:
     nets, count, _ = x.shape
     x = _filled(x, (-(-count // ROWS) * ROWS, layers[0][0].shape[-2]))
     interpreted = jax.default_backend() != "gpu"
+    tanh = jnp.tanh if interpreted else triton.approx_tanh  # the hardware's, right to three digits
 
     def whole(leaf: Array) -> pl.BlockSpec:
         return pl.BlockSpec((1, *leaf.shape[1:]), lambda net, block: (net, 0, 0))
@@ -73,7 +75,7 @@ def _forward(layers: Layers, x: Float[Array, "m n i"]) -> Float[Array, "m n o"]:
     leaves = jax.tree.leaves(layers)
     out = jax.ShapeDtypeStruct((*x.shape[:2], layers[-1][0].shape[-1]), x.dtype)
     return pl.pallas_call(
-        _kernel,
+        partial(_kernel, tanh=tanh),
         grid=(nets, x.shape[1] // ROWS),
         in_specs=[block(x.shape[2]), *map(whole, leaves)],
         out_specs=block(out.shape[2]),
@@ -101,7 +103,7 @@ def _(size: int, batched: Sequence, layers: Layers, x: Float[Array, "..."]) -> t
     return out.reshape(size, nets, count, -1), True
 
 
-def _kernel(x_ref: Any, *refs: Any) -> None:
+def _kernel(x_ref: Any, *refs: Any, tanh: Callable[[Array], Array]) -> None:
     """One block of rows through the layers of one net."""
     *layer_refs, out_ref = refs
     layers = list(zip(layer_refs[::2], layer_refs[1::2], strict=True))
@@ -116,15 +118,8 @@ def _kernel(x_ref: Any, *refs: Any) -> None:
             if index == len(layers) - 1:
                 out_ref[0, :, left:right] = total
             else:
-                following.append(_swish(total).astype(jnp.bfloat16))
+                following.append(swish(total, tanh).astype(jnp.bfloat16))
         x = following
-
-
-def _swish(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """As `networks.swish`, by the hardware's tanh, which is right to three digits."""
-    tanh = triton.approx_tanh if jax.default_backend() == "gpu" else jnp.tanh
-    half = 0.5 * x
-    return half * tanh(half) + half
 
 
 def _tiles(size: int) -> list[tuple[int, int]]:

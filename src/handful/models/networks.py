@@ -1,15 +1,17 @@
 """The Gaussian network: one member of an ensemble."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 
-def swish(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
+def swish(x: Float[Array, "*s"], tanh: Callable[[Array], Array] = jnp.tanh) -> Float[Array, "*s"]:
     """`x sigmoid(x)`, written with tanh: on a CPU that takes half the time of the exponential form."""
     half = 0.5 * x
-    return half * jnp.tanh(half) + half
+    return half * tanh(half) + half
 
 
 LEAST_LOG_VAR = -40.0  # below every sensible bound; keeps the squared precision within float32 in gradients
