@@ -18,7 +18,7 @@ from handful.cli import runtime
 def variants() -> dict[str, MPCAgent]:
     """The default, and the default with one thing as published or as in the planner's paper."""
     default = pets()
-    plain = dataclasses.replace(default.learner, rate=Rate(first=1e-3, last=1e-3, tempering=0.0))
+    plain = dataclasses.replace(default.learner, rate=Rate(first=1e-3, last=1e-3, beta=0.0))
     return {
         "default": default,
         "uniform first trial": dataclasses.replace(default, first_colour=None),

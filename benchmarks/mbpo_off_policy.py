@@ -50,7 +50,7 @@ def agent(task: str) -> PractisingAgent:
         envs=20,
         length=50,
         gradient_steps=256,
-        per_entry=7,
+        bins_per_dim=7,
         discount=min(preset(task).discount + 0.05, 0.99),
     )
     return dataclasses.replace(mbpo(task), optimiser=optimiser)

@@ -1,6 +1,6 @@
 """Settings of PETS tried on a task: one change or several at a time, every seed kept, all tries in one table.
 
-    python benchmarks/settings_tries.py pusher-7dof tempering=0.5 std=0.5 --seeds 0 1 --trials 12 --out results/tries
+    python benchmarks/settings_tries.py pusher-7dof beta=0.5 std=0.5 --seeds 0 1 --trials 12 --out results/tries
 
 What is not named is as in the settings of the task's kind, or of --kind. A try is a file of the folder, named after
 its changes; the table is made again from all files.

@@ -37,7 +37,7 @@ class Shaky(AbstractActor):
     def draw(self, key, obs):
         return self.gain @ obs + 0.6 * jax.random.normal(key, (1,))
 
-    def carried_out(self, choice):
+    def to_env_action(self, choice):
         return jnp.clip(choice, LOW, HIGH)
 
 
@@ -62,7 +62,7 @@ class Nudge(AbstractPolicyLearner):
     spoils: bool = eqx.field(static=True, default=False)  # its gain, in the second update
 
     @property
-    def whole_trials(self) -> bool:
+    def episodic(self) -> bool:
         return self.whole
 
     def init(self, key, task):
@@ -72,7 +72,7 @@ class Nudge(AbstractPolicyLearner):
         none = jnp.zeros((), int)
         return {"gain": 0.3 * jax.random.normal(key, (1, 2)), "updates": none, "restarts": none, "batch": batch}
 
-    def restarted(self, state):
+    def on_reset(self, state):
         return state | {"restarts": state["restarts"] + 1}
 
     def actor(self, state):

@@ -22,7 +22,7 @@ from handful.models.ensemble_learner import EnsembleLearner
 from handful.models.gp.learner import GPLearner
 from handful.models.known import KnownDynamics
 from handful.models.linear import LinearLearner
-from handful.models.noiseless import Noiseless
+from handful.models.mean_dynamics import MeanDynamics
 from handful.models.physics_laws import Derivative
 from handful.models.physics_learner import PhysicsLearner
 from handful.models.physics_parameters import Parameter
@@ -36,8 +36,8 @@ from handful.planning.icem import ICEM
 from handful.planning.ilqr import ILQR
 from handful.planning.mpc import MPC
 from handful.planning.mppi import MPPI
+from handful.planning.policy_guided import PolicyGuided
 from handful.planning.problem import Problem
-from handful.planning.prompted import Prompted
 from handful.planning.shooting import RandomShooting
 from handful.policies.choices import Choices, EpsilonGreedy
 from handful.policies.mlp import MLP
@@ -53,8 +53,8 @@ from handful.policy_optimization.returns import GAE
 from handful.policy_optimization.steps import Adam
 from handful.policy_optimization.surrogate import Penalised
 from handful.policy_optimization.trpo import TRPO, TrustRegion
-from handful.propagation.doubt_only import DoubtOnly
-from handful.propagation.moments import DistributionSampling, Expectation, MomentMatching
+from handful.propagation.distribution_sampling import DistributionSampling, Expectation, MomentMatching
+from handful.propagation.epistemic_only import EpistemicOnly
 from handful.propagation.risk import CVaR, Mean, MeanStd
 from handful.propagation.trajectory_sampling import TS1, TSInf
 from handful.types import Transition
@@ -161,7 +161,7 @@ MODELS = {
     "NetworkWorld": network_world,
     "KnownDynamics": known,
     "Recalibrated": lambda: Recalibrated(ensemble(), 1.4),
-    "Noiseless": lambda: Noiseless(bayesian_linear()),
+    "MeanDynamics": lambda: MeanDynamics(bayesian_linear()),
     "BayesianLinear": bayesian_linear,
     "LinearWorld": lambda: one_world(bayesian_linear()),
     "GaussianProcess": gaussian_process,
@@ -180,7 +180,7 @@ PROPAGATORS = {
     "DistributionSampling": lambda: DistributionSampling(PARTICLES),
     "MomentMatching": lambda: MomentMatching(PARTICLES),
     "Expectation": Expectation,
-    "DoubtOnly": lambda: DoubtOnly(TS1(PARTICLES)),
+    "EpistemicOnly": lambda: EpistemicOnly(TS1(PARTICLES)),
 }
 
 RISKS = {"Mean": Mean, "MeanStd": lambda: MeanStd(-0.7), "CVaR": lambda: CVaR(0.4)}
@@ -193,7 +193,7 @@ PLANNERS = {
     "ILQR": lambda: ILQR(HORIZON, iterations=3),
     "GradientPlanner": lambda: GradientPlanner(HORIZON, starts=3, iterations=4),
     "MPPI": lambda: MPPI(HORIZON, candidates=20, iterations=2),
-    "Prompted": lambda: Prompted(CEM(HORIZON, candidates=24, elites=5, iterations=2), ConstantPolicy(ACTION)),
+    "PolicyGuided": lambda: PolicyGuided(CEM(HORIZON, candidates=24, elites=5, iterations=2), ConstantPolicy(ACTION)),
 }
 
 
@@ -262,7 +262,7 @@ LEARNERS = {
         gradient_steps=10,
         discount=0.6,
         rate=0.02,
-        target_every=10,
+        target_update_every=10,
         learning_starts=0,
         exploration_steps=1000,
         epsilon=0.02,

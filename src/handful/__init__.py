@@ -66,9 +66,9 @@ if TYPE_CHECKING:
     from handful.policies.simple import OpenLoop as OpenLoop
     from handful.policies.simple import UniformPolicy as UniformPolicy
     from handful.propagation.base import AbstractPropagator as AbstractPropagator
-    from handful.propagation.moments import DistributionSampling as DistributionSampling
-    from handful.propagation.moments import Expectation as Expectation
-    from handful.propagation.moments import MomentMatching as MomentMatching
+    from handful.propagation.distribution_sampling import DistributionSampling as DistributionSampling
+    from handful.propagation.distribution_sampling import Expectation as Expectation
+    from handful.propagation.distribution_sampling import MomentMatching as MomentMatching
     from handful.propagation.risk import AbstractRisk as AbstractRisk
     from handful.propagation.risk import CVaR as CVaR
     from handful.propagation.risk import Mean as Mean
@@ -107,10 +107,10 @@ _HOMES = {
     "ConstantPolicy": "policies.simple",
     "Dataset": "data.dataset",
     "Derivative": "models.physics_laws",
-    "DistributionSampling": "propagation.moments",
+    "DistributionSampling": "propagation.distribution_sampling",
     "Ensemble": "models.ensemble",
     "EnsembleLearner": "models.ensemble_learner",
-    "Expectation": "propagation.moments",
+    "Expectation": "propagation.distribution_sampling",
     "Features": "data.features",
     "FitReport": "models.base",
     "GPLearner": "models.gp.learner",
@@ -130,7 +130,7 @@ _HOMES = {
     "Mean": "propagation.risk",
     "MeanStd": "propagation.risk",
     "Minibatches": "models.ensemble_learner",
-    "MomentMatching": "propagation.moments",
+    "MomentMatching": "propagation.distribution_sampling",
     "Noise": "models.ensemble_learner",
     "OpenLoop": "policies.simple",
     "Parameter": "models.physics_parameters",

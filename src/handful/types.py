@@ -23,6 +23,17 @@ class Transition(eqx.Module):
     truncated: Bool[Array, "*b"]  # only the time ran out: the value of next_obs counts
 
 
+class Batch(eqx.Module):
+    """Interaction that an agent learns from: time t, environment n.
+
+    In `transitions`, `action` holds raw actions where the actor is an `AbstractActor`, and environment actions
+    otherwise.
+    """
+
+    transitions: Transition  # leading axes t n
+    valid: Bool[Array, "t n"]  # rows that count; those after the end of a trial that must be whole do not
+
+
 class Rollout(eqx.Module):
     """Particles that followed one plan or policy through the worlds of a belief."""
 

@@ -37,7 +37,7 @@ class Walk(AbstractEnv):
 
 def test_it_learns_the_way_and_its_policy_and_model_are_right():
     """From 1 to 5 costs 3 + 2 + 1 and nothing from then on. After trial 0, ten trials of optimism."""
-    done = learn(Walk(WALK), DPAgent(GRID, per_entry=3), trials=10, seed=1)
+    done = learn(Walk(WALK), DPAgent(GRID, bins_per_dim=3), trials=10, seed=1)
     assert max(done.returns[1:]) == -6.0
     assert done.returns[-1] == -6.0
     action, _ = done.policy(KEY, jnp.array([2.0]), None)
@@ -51,7 +51,7 @@ def test_what_was_never_met_counts_as_told():
         jnp.array([[2.0]]), jnp.array([[1.0]]), jnp.array([-2.0]), jnp.array([[3.0]]), *jnp.zeros((2, 1), bool)
     )
     data = Dataset.empty(WALK, 5).add(rows, 0)
-    agent = DPAgent(GRID, per_entry=3, unvisited=-30.0, discount=0.9, tolerance=1e-4)
+    agent = DPAgent(GRID, bins_per_dim=3, unvisited=-30.0, discount=0.9, tolerance=1e-4)
     state, report = agent.fit(KEY, WALK, agent.init(KEY, WALK), data)
     expected = np.full((7, 3), -30.0)
     expected[2, 2] = -2 + 0.9 * -30.0
@@ -67,7 +67,7 @@ def test_cells_foretell_the_changes_that_were_met_in_them():
     next_obs = jnp.array([[0.7, -3.1], [0.5, 3.0], [1.2, -1.4], [0.0, 0.0]])
     no = jnp.zeros(4, bool)
     rows = Transition(obs, jnp.array([[-0.9], [-0.6], [0.7], [0.0]]), jnp.ones(4), next_obs, no, no)
-    agent_choices = DPAgent(grid, per_entry=2).init(KEY, task).model.choices
+    agent_choices = DPAgent(grid, bins_per_dim=2).init(KEY, task).model.choices
     belief = CellDynamics.of(task, rows, jnp.arange(4) < 3, grid, agent_choices)
     changes = np.array([[0.2, 2 * np.pi - 6.2], [-0.1, 0.1], [-0.3, -0.4]])
     middle, spread = changes.mean(0), changes.var(0)
@@ -87,7 +87,7 @@ def test_cells_foretell_the_changes_that_were_met_in_them():
 
 
 def test_continuous_actions_without_values_to_try_and_a_grid_of_another_task():
-    with pytest.raises(InputError, match="per_entry must be at least 2"):
+    with pytest.raises(InputError, match="bins_per_dim must be at least 2"):
         DPAgent(GRID).init(KEY, WALK)
     with pytest.raises(InputError, match="of 2 entries, and those of the task have 1"):
-        DPAgent(grid_of("pendulum"), per_entry=3).init(KEY, WALK)
+        DPAgent(grid_of("pendulum"), bins_per_dim=3).init(KEY, WALK)

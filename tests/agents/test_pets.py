@@ -19,7 +19,7 @@ from handful.envs.registry import TASKS
 from handful.planning.cem import CEM
 from handful.planning.icem import ICEM
 from handful.policies.simple import ConstantPolicy, UniformPolicy
-from handful.propagation.doubt_only import DoubtOnly
+from handful.propagation.epistemic_only import EpistemicOnly
 from handful.propagation.trajectory_sampling import TSInf
 from handful.training.learn import learn
 from handful.training.system import returns_of
@@ -75,7 +75,7 @@ def test_published_settings():
     assert learner.noise.learned
     assert (learner.noise.lower, learner.noise.upper) == (-10.0, 0.5)
     assert [float(learner.rate(jnp.asarray(done))) for done in (0.0, 0.4, 1.0)] == pytest.approx([1e-3] * 3)
-    assert float(learner.rate.tempering) == 0.0
+    assert float(learner.rate.beta) == 0.0
     assert isinstance(planner, CEM)
     assert (planner.candidates, planner.elites, planner.iterations, planner.horizon) == (400, 40, 5, 25)
     assert float(planner.smoothing) == pytest.approx(0.1)
@@ -113,7 +113,7 @@ def test_every_kind_of_settings_reaches_learner_and_planner():
         assert mine.planner.horizon == built.planner.horizon == settings.horizon
         assert mine.planner.follow_best == built.planner.follow_best == settings.follow_best
         assert type(mine.propagator) is type(built.propagator)
-        assert isinstance(mine.propagator, DoubtOnly) != settings.noise
+        assert isinstance(mine.propagator, EpistemicOnly) != settings.noise
         assert mine.first_colour == built.first_colour == settings.first_colour
     assert {settings_of(task) for task in TASKS} == {"light", "arm", "legs"}
 

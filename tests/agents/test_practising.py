@@ -10,7 +10,7 @@ import pytest
 
 from handful.agents.mbpo import mbpo
 from handful.agents.me_trpo import me_trpo
-from handful.agents.pets_policy import PromptedAgent
+from handful.agents.pets_policy import PolicyGuidedAgent
 from handful.agents.practising import PractisingAgent
 from handful.data.dataset import Dataset
 from handful.envs.point_mass import PointMass
@@ -18,8 +18,8 @@ from handful.errors import InputError
 from handful.models.linear import LinearLearner
 from handful.planning.cem import CEM
 from handful.planning.mpc import MPC
+from handful.planning.policy_guided import PolicyGuided
 from handful.planning.problem import Problem
-from handful.planning.prompted import Prompted
 from handful.policies.simple import ConstantPolicy
 from handful.policy_optimization.base import Nets
 from handful.policy_optimization.improvement import Improvement
@@ -98,7 +98,7 @@ def test_bad_settings():
     with pytest.raises(InputError, match="must be no longer, got length=9"):
         PractisingAgent(LinearLearner(), Reinforce(length=5), length=9)
     with pytest.raises(InputError, match="an actor-critic such as PPO or TRPO; got Reinforce"):
-        PromptedAgent(PractisingAgent(LinearLearner(), Reinforce(length=5), length=5), CEM(2), TSInf(2))
+        PolicyGuidedAgent(PractisingAgent(LinearLearner(), Reinforce(length=5), length=5), CEM(2), TSInf(2))
 
 
 def test_reinforce_practises_in_trials_shorter_than_those_on_the_system():
@@ -124,10 +124,10 @@ def test_practice_in_the_next_belief_begins_without_what_went_on_in_the_last(fit
 
 def test_a_planner_gets_policy_value_and_discount():
     """The value is in the units of the reward: what the optimiser divided by is multiplied again."""
-    agent = PromptedAgent(small(), CEM(2, candidates=6, elites=2, iterations=1), TSInf(2))
+    agent = PolicyGuidedAgent(small(), CEM(2, candidates=6, elites=2, iterations=1), TSInf(2))
     state = eqx.tree_at(lambda s: s.policy.rewards.moments.var, agent.init(KEY, TASK), jnp.array(6.25))
     controller = agent.policy(TASK, state)
-    assert isinstance(controller.planner, Prompted)
+    assert isinstance(controller.planner, PolicyGuided)
     assert controller.problem.tail is not None
     obs = jnp.array([0.3])
     np.testing.assert_allclose(controller.problem.tail(obs), 2.5 * state.policy.value(obs), rtol=1e-6)
@@ -159,7 +159,7 @@ def test_me_trpo_brings_a_mass_to_rest():
 def test_mbpo_brings_a_mass_to_rest_and_helps_a_planner_of_three_steps():
     """From the same four starts: the planner that it helped, its own policy, the planner by itself, and zero action."""
     task, practice = PointMass().task, brief(mbpo("pendulum", learner=LinearLearner(), length=25), 50)
-    agent = PromptedAgent(practice, CEM(3, candidates=30, elites=5, iterations=2), TSInf(5))
+    agent = PolicyGuidedAgent(practice, CEM(3, candidates=30, elites=5, iterations=2), TSInf(5))
     learned = learn(PointMass(), agent, trials=2, seed=1)
     by_itself = MPC(agent.planner, Problem(task, learned.model, agent.propagator))
     policies = (

@@ -17,16 +17,16 @@ ROOT = Path(__file__).parents[2] / "src" / "handful"
 PATHS = sorted(ROOT.rglob("*.py"))
 OPTIONAL = {"imageio", "mujoco", "ray", "tensorboard", "wandb"}
 
-GROUND = {"errors", "fields", "types", "task", "data", "devices", "integrator", "one_by_one", "version"}
+GROUND = {"errors", "fields", "types", "task", "data", "devices", "integrator", "linalg", "version"}
 BELIEF = GROUND | {"models", "policies", "propagation"}
-LEARNERS = BELIEF | {"envs", "policy_optimization", "values"}
+LEARNERS = BELIEF | {"agent", "envs", "policy_optimization", "values"}
 ALLOWED = {  # layer -> the other layers it may import
     "errors": set(),
     "fields": {"errors"},
     "version": set(),
     "devices": set(),
     "integrator": set(),
-    "one_by_one": set(),
+    "linalg": set(),
     "types": {"errors"},
     "task": {"errors", "fields", "types"},
     "data": {"errors", "fields", "types", "task"},
@@ -35,8 +35,9 @@ ALLOWED = {  # layer -> the other layers it may import
     "envs": GROUND,
     "propagation": BELIEF,
     "planning": BELIEF,
-    "policy_optimization": BELIEF | {"envs"},
-    "values": BELIEF | {"envs"},
+    "agent": BELIEF,
+    "policy_optimization": BELIEF | {"agent", "envs"},
+    "values": BELIEF | {"agent", "envs"},
     "agents": LEARNERS | {"planning"},
     "evaluation": LEARNERS | {"planning", "agents", "training"},
     "training": LEARNERS | {"planning", "agents"},

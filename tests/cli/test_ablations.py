@@ -13,8 +13,8 @@ from handful.envs.point_mass import PointMass
 from handful.models.ensemble_learner import EnsembleLearner
 from handful.models.known import KnownLearner
 from handful.models.point_learner import PointLearner
-from handful.propagation.doubt_only import DoubtOnly
-from handful.propagation.moments import DistributionSampling, Expectation, MomentMatching
+from handful.propagation.distribution_sampling import DistributionSampling, Expectation, MomentMatching
+from handful.propagation.epistemic_only import EpistemicOnly
 from handful.propagation.trajectory_sampling import TS1, TSInf
 from handful.training.loop import Loop
 from handful.training.run import RunFolder
@@ -64,9 +64,9 @@ def test_every_propagation_of_every_model_decides(model):
             model=model, propagation=propagation, planner=next(planners), horizon=2, candidates=8, iterations=1
         )
         agent = agent_of(options, env)
-        plain = agent.propagator.propagator if isinstance(agent.propagator, DoubtOnly) else agent.propagator
+        plain = agent.propagator.propagator if isinstance(agent.propagator, EpistemicOnly) else agent.propagator
         assert type(plain) is kind
-        assert isinstance(agent.propagator, DoubtOnly) == ("d" in model and propagation != "expectation")
+        assert isinstance(agent.propagator, EpistemicOnly) == ("d" in model and propagation != "expectation")
         assert eqx.filter_eval_shape(decided, jax.random.key(0), agent).shape == (2,)
 
 

@@ -21,7 +21,7 @@ from handful.models.physics_learner import PhysicsLearner
 from handful.models.residual import ResidualLearner
 from handful.planning.gradient import GradientPlanner
 from handful.planning.ilqr import ILQR
-from handful.propagation.moments import MomentMatching
+from handful.propagation.distribution_sampling import MomentMatching
 from handful.propagation.trajectory_sampling import TSInf
 from handful.training.run import RunFolder
 

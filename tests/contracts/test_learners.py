@@ -123,7 +123,7 @@ def test_a_reward_that_is_no_number_harms_nothing_and_learning_goes_on(case, val
 def test_its_actor_s_choices_can_be_carried_out(case, request):
     task = task_of(request.node.callspec.params["case"])
     actor = case.learner.actor(case.state)
-    draw = jax.jit(jax.vmap(lambda key: (choice := actor.draw(key, zoo.OBS), actor.carried_out(choice))))
+    draw = jax.jit(jax.vmap(lambda key: (choice := actor.draw(key, zoo.OBS), actor.to_env_action(choice))))
     choices, actions = draw(jax.random.split(KEY, 50))
     assert actions.shape == (50, task.action_size)
     assert choices.shape[1:] == case.batch.action.shape[2:]

@@ -10,7 +10,7 @@ import pytest
 
 import zoo
 from handful.planning.base import optimise
-from handful.propagation.moments import Expectation
+from handful.propagation.distribution_sampling import Expectation
 from probes import close, counted, differ, same, shaken
 
 every_planner = pytest.mark.parametrize("name", list(zoo.PLANNERS))

@@ -166,9 +166,9 @@ def test_starts_are_gymnasiums(name):
 
 @eqx.filter_jit
 def one_step(env, state, time):
-    lane = vector.Lane(state, jnp.full(env.task.obs_size, 0.5), time, jnp.asarray(-3.5))
+    lane = vector.VectorState(state, jnp.full(env.task.obs_size, 0.5), time, jnp.asarray(-3.5))
     action = jnp.zeros(env.task.action_size).at[0].set(1.0)
-    return vector.go(jax.random.key(0), env, lane, action)
+    return vector.step(jax.random.key(0), env, lane, action)
 
 
 @every_twin

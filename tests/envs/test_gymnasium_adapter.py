@@ -294,7 +294,7 @@ def test_discrete_actions_are_one_hot_vectors():
     for action, category in [([0.2, 0.3, 0.1], 1), ([0.0, 0.0, 0.0], 0), ([0.4, 0.1, 0.4], 0)]:
         env.step(np.array(action, np.float32))
         assert raw.taken[-1] == category - 1
-        np.testing.assert_array_equal(env.carried_out(np.array(action, np.float32)), np.eye(3)[category])
+        np.testing.assert_array_equal(env.to_env_action(np.array(action, np.float32)), np.eye(3)[category])
 
 
 def test_another_one_is_the_same_with_its_wrappers_and_does_not_draw():

@@ -12,7 +12,7 @@ from handful.planning.base import optimise
 from handful.planning.cem import CEM
 from handful.planning.problem import Problem
 from handful.policies.simple import OpenLoop
-from handful.propagation.moments import Expectation, MomentMatching
+from handful.propagation.distribution_sampling import Expectation, MomentMatching
 from handful.propagation.trajectory_sampling import TSInf
 
 NAMES = ["cartpole-swingup-mujoco", "reacher-7dof", "pusher-7dof", "half-cheetah-pets"]

@@ -92,10 +92,10 @@ def lanes(env):
     def run(env, starts, keys, actions):
         def forward(lane, inputs):
             key, action = inputs
-            lane, transition, ended = jax.vmap(vector.go, in_axes=(0, None, 0, 0))(key, env, lane, action)
+            lane, transition, ended = jax.vmap(vector.step, in_axes=(0, None, 0, 0))(key, env, lane, action)
             return lane, (transition, ended, lane)
 
-        first = jax.vmap(vector.enter, in_axes=(0, None))(starts, env)
+        first = jax.vmap(vector.reset, in_axes=(0, None))(starts, env)
         return first, jax.lax.scan(forward, first, (keys, actions))[1]
 
     first, rows = run(env, STARTS, KEYS, jnp.asarray(actions()))
@@ -178,8 +178,8 @@ def test_a_lane_goes_on_from_a_new_start(lanes):
 
 def test_an_action_that_is_not_a_number_ends_the_trial(env):
     """Also where neither observation nor reward shows it, as with a category: the next trial must not inherit it."""
-    deaf, go = Deaf(env.task, env), eqx.filter_jit(vector.go)
-    lane = vector.enter(jax.random.key(1), deaf)
+    deaf, go = Deaf(env.task, env), eqx.filter_jit(vector.step)
+    lane = vector.reset(jax.random.key(1), deaf)
     for push, over in ((jnp.nan, True), (0.1, False)):
         _, transition, ended = go(jax.random.key(2), deaf, lane, jnp.array([push]))
         assert bool(ended.over) == over

@@ -81,12 +81,12 @@ def test_trials_are_counted_and_not_their_numbers(numbers, held):
 
 @pytest.mark.parametrize("learn_bounds", [True, False])
 def test_loss_and_its_gradient_against_numpy(learn_bounds):
-    """The gradient by the last biases in closed form: the tempering weight is a constant to it."""
+    """The gradient by the last biases in closed form: the beta weight is a constant to it."""
     rng = np.random.default_rng(3)
     net = GaussianNet.init(KEY, (3, 8, 2), (-1.5, 0.8))
     net = dataclasses.replace(net, biases=tuple(jnp.asarray(rng.normal(size=b.shape), jnp.float32) for b in net.biases))
     decay, power = np.array([0.03, 0.07]), 0.35
-    one = learner(decay=jnp.array(decay, jnp.float32), rate=Rate(tempering=power), noise=Noise(learned=learn_bounds))
+    one = learner(decay=jnp.array(decay, jnp.float32), rate=Rate(beta=power), noise=Noise(learned=learn_bounds))
     x, y = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
     batch = tuple(jnp.asarray(value, jnp.float32) for value in (x, y))
     value, gradient = eqx.filter_value_and_grad(one._loss)(net, batch)
@@ -122,7 +122,7 @@ def test_bounds_that_have_passed_each_other_pull_no_further():
     net = dataclasses.replace(net, log_var_upper=jnp.array([0.8, -2.0]))
     batch = (jnp.ones((4, 3)), jnp.full((4, 2), 0.3))
     whole = eqx.filter_grad(learner()._loss)(net, batch)
-    data_alone = eqx.filter_grad(lambda net: nll(net, batch, learner().rate.tempering))(net)
+    data_alone = eqx.filter_grad(lambda net: nll(net, batch, learner().rate.beta))(net)
     pull = [getattr(whole, bound) - getattr(data_alone, bound) for bound in ("log_var_upper", "log_var_lower")]
     np.testing.assert_allclose(pull, [[0.01, 0.0], [-0.01, 0.0]], atol=1e-7)
 

@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import AbstractDevice, AbstractMesh
 
 import zoo
-from handful.models.coarse import coarse
+from handful.models.bfloat16 import in_bfloat16
 from handful.models.fused import MOST_UNITS, FusedNet
 from handful.models.networks import GaussianNet
 from handful.propagation.trajectory_sampling import TSInf
@@ -39,13 +39,13 @@ def near(told, wanted):
 def test_one_input_through_one_net(sizes):
     net = jax.tree.map(lambda leaf: leaf[1], nets(sizes))
     x = jax.random.normal(jax.random.key(9), sizes[:1])
-    near(FusedNet.of(net)(x), coarse(net)(x))
+    near(FusedNet.of(net)(x), in_bfloat16(net)(x))
 
 
 def test_the_variance_of_a_net_with_constant_noise():
     net = jax.tree.map(lambda leaf: leaf[0], nets((4, 16, 2), constant_noise=True))
     x = jnp.array([0.1, -2.0, 0.7, 1.0])
-    near(FusedNet.of(net)(x), coarse(net)(x))
+    near(FusedNet.of(net)(x), in_bfloat16(net)(x))
 
 
 def test_one_kernel_takes_every_vmap():
@@ -65,7 +65,7 @@ def test_one_kernel_takes_every_vmap():
             sizes = {"plans": plans, "particles": particles}
             program = str(jax.make_jaxpr(lambda net, sizes=sizes: called(net, **sizes))(FusedNet.of(stacked)))
             assert program.count("pallas_call") == 1
-            near(called(FusedNet.of(stacked), **sizes), called(coarse(stacked), **sizes))
+            near(called(FusedNet.of(stacked), **sizes), called(in_bfloat16(stacked), **sizes))
 
 
 def test_nets_of_several_seeds_meet_their_own_inputs_and_shared_ones():
@@ -74,13 +74,13 @@ def test_nets_of_several_seeds_meet_their_own_inputs_and_shared_ones():
     own = jax.random.normal(jax.random.key(5), (2, 3, 5))
     shared = own[0, 0]
     twice = lambda axis: eqx.filter_vmap(eqx.filter_vmap(lambda net, x: net(x), in_axes=axis), in_axes=axis)  # noqa: E731
-    ours, theirs = FusedNet.of(several), coarse(several)
+    ours, theirs = FusedNet.of(several), in_bfloat16(several)
     near(twice((0, 0))(ours, own), twice((0, 0))(theirs, own))
     near(twice((0, None))(ours, shared), twice((0, None))(theirs, shared))
 
 
 def test_plans_are_worth_the_same():
-    """An ensemble of fused nets in a planner's place for it: returns as those of coarse nets."""
+    """An ensemble of fused nets in a planner's place for it: returns as those of in_bfloat16 nets."""
     ensemble = zoo.ensemble()
     fused = eqx.tree_at(lambda belief: belief.members.net, ensemble, FusedNet.of(ensemble.members.net))
     low, high = zoo.problem().task.low, zoo.problem().task.high
@@ -88,7 +88,7 @@ def test_plans_are_worth_the_same():
     worth = eqx.filter_jit(lambda p: p.evaluate(jax.random.key(2), jnp.array([0.3, -0.6, 0.2]), plans))
     wide, less = (
         np.asarray(worth(dataclasses.replace(zoo.problem(model=belief), propagator=TSInf(2 * belief.world_count))))
-        for belief in (fused, coarse(ensemble))
+        for belief in (fused, in_bfloat16(ensemble))
     )
     assert np.abs(wide - less).max() < 0.02 * less.std()
 

@@ -19,7 +19,7 @@ from handful.planning.ilqr import ILQR
 from handful.planning.lqr import Regulator, riccati
 from handful.planning.problem import Problem
 from handful.policies.simple import UniformPolicy
-from handful.propagation.moments import Expectation
+from handful.propagation.distribution_sampling import Expectation
 from handful.types import Transition
 from probes import Linear, close, counted, same, task_of
 

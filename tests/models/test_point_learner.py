@@ -9,11 +9,11 @@ import numpy as np
 
 from fitting import FIT, KEY, MEMBERS, TASK, TRAIN, learner, recorded
 from handful.data.dataset import Dataset
-from handful.models.noiseless import Noiseless
+from handful.models.mean_dynamics import MeanDynamics
 from handful.models.point_learner import PointLearner
 from handful.policies.simple import OpenLoop
-from handful.propagation.doubt_only import DoubtOnly
-from handful.propagation.moments import DistributionSampling
+from handful.propagation.distribution_sampling import DistributionSampling
+from handful.propagation.epistemic_only import EpistemicOnly
 from handful.propagation.trajectory_sampling import TSInf
 
 DATA = recorded([5, 4, 3, 6], 22)  # four rows of padding
@@ -77,8 +77,8 @@ def test_plans_meet_points_and_doubt_and_no_noise():
     obs, plan = jnp.array([0.7, -1.1]), jnp.array([[0.4], [-0.9], [1.2]])
     particles, drawn, told = eqx.filter_jit(
         lambda key: (
-            DoubtOnly(TSInf(MEMBERS))(key, belief, OpenLoop(plan), obs, 3).obs,
-            DoubtOnly(DistributionSampling(4000))(key, belief, OpenLoop(plan[:1]), obs, 1).obs[:, 1],
+            EpistemicOnly(TSInf(MEMBERS))(key, belief, OpenLoop(plan), obs, 3).obs,
+            EpistemicOnly(DistributionSampling(4000))(key, belief, OpenLoop(plan[:1]), obs, 1).obs[:, 1],
             belief.predict(obs, plan[0]),
         )
     )(jax.random.key(6))
@@ -91,4 +91,4 @@ def test_plans_meet_points_and_doubt_and_no_noise():
     assert (told.aleatoric > 0).all()
     # Within four and a half standard errors of the variance of 4000 normal draws.
     np.testing.assert_allclose(drawn.var(0), told.epistemic, rtol=0.1)
-    assert Noiseless(belief).worlds(KEY, MEMBERS).belief is belief.members
+    assert MeanDynamics(belief).worlds(KEY, MEMBERS).belief is belief.members

@@ -16,7 +16,7 @@ from handful.planning.base import optimise
 from handful.planning.ilqr import ILQR, ILQRState, _local, _rolled, _solved, _within
 from handful.planning.lqr import Regulator
 from handful.planning.problem import Problem
-from handful.propagation.moments import DistributionSampling, Expectation
+from handful.propagation.distribution_sampling import DistributionSampling, Expectation
 from handful.propagation.trajectory_sampling import TSInf
 from probes import Linear, Trap, counted, linear_ensemble, same, task_of
 

@@ -23,10 +23,10 @@ def test_continuous_actions_become_a_grid_with_the_limits_in_it():
     np.testing.assert_allclose(choices.action(jnp.eye(9)[5]), [0.25, 0.4], rtol=1e-6)
 
 
-@pytest.mark.parametrize(("per_entry", "says"), [(None, "got None"), (1, "got 1"), (65, "make 4225 choices")])
-def test_a_grid_of_no_sensible_size_is_refused(per_entry, says):
+@pytest.mark.parametrize(("bins_per_dim", "says"), [(None, "got None"), (1, "got 1"), (65, "make 4225 choices")])
+def test_a_grid_of_no_sensible_size_is_refused(bins_per_dim, says):
     with pytest.raises(InputError, match=says):
-        Choices.of(TASK, per_entry)
+        Choices.of(TASK, bins_per_dim)
 
 
 def test_epsilon_greedy_shares_its_draws():

@@ -26,8 +26,8 @@ def test_a_choice_spans_the_limits(squash):
     within = np.array([0.3, -0.7])
     one = policy(squash=squash)
     bent = np.tanh(within) if squash else within
-    np.testing.assert_allclose(one.carried_out(jnp.asarray(within)), CENTRE + bent * HALF, rtol=1e-5)
-    far = one.carried_out(jnp.array([40.0, -40.0]))
+    np.testing.assert_allclose(one.to_env_action(jnp.asarray(within)), CENTRE + bent * HALF, rtol=1e-5)
+    far = one.to_env_action(jnp.array([40.0, -40.0]))
     np.testing.assert_allclose(far, [1.5, -0.8], rtol=1e-6)
     assert (far <= zoo.TASK.high).all()
     assert (far >= zoo.TASK.low).all()
@@ -37,7 +37,7 @@ def test_a_choice_spans_the_limits(squash):
 def test_an_action_comes_back_from_a_choice_that_it_can_have_come_from(squash, lost):
     """A tanh never reaches a limit, so a squashed choice gives up a thousandth of half the range."""
     one = policy(squash=squash)
-    there = jax.jit(jax.vmap(lambda action: one.carried_out(one.choice_of(action))))
+    there = jax.jit(jax.vmap(lambda action: one.to_env_action(one.choice_of(action))))
     actions = zoo.TASK.low + (zoo.TASK.high - zoo.TASK.low) * jnp.linspace(0, 1, 14).reshape(7, 2)
     assert (np.abs(there(actions) - actions) <= lost * HALF + 1e-6).all()
     assert jnp.isfinite(one.choice_of(jnp.array([9.0, -9.0]))).all(), "beyond the limits too"
@@ -46,7 +46,7 @@ def test_an_action_comes_back_from_a_choice_that_it_can_have_come_from(squash, l
 def test_categories_are_their_own_choices():
     one = StochasticPolicy.categorical(KEY, zoo.CHOICE, (5,))
     for row in jnp.eye(2):
-        np.testing.assert_array_equal(one.carried_out(row), row)
+        np.testing.assert_array_equal(one.to_env_action(row), row)
         np.testing.assert_array_equal(one.choice_of(row), row)
 
 

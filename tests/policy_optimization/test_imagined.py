@@ -10,7 +10,7 @@ import pytest
 
 import zoo
 from handful.data.dataset import Dataset
-from handful.envs.vector import enter
+from handful.envs.vector import reset
 from handful.models.known import KnownDynamics
 from handful.policy_optimization.imagined import Imagined, Imagining, Visited
 from handful.policy_optimization.ppo import PPO
@@ -106,7 +106,7 @@ def met():
 
     @eqx.filter_jit
     def acted():
-        lanes = jax.vmap(lambda k: enter(k, env))(jax.random.split(KEY, 40))
+        lanes = jax.vmap(lambda k: reset(k, env))(jax.random.split(KEY, 40))
         state = learner.init(KEY, TASK)
         return collect(KEY, env, learner.actor(state), lanes, 12)[1], state
 

@@ -46,7 +46,7 @@ class Always(AbstractActor):
     def draw(self, key, obs):
         return self.action
 
-    def carried_out(self, choice):
+    def to_env_action(self, choice):
         return choice
 
 

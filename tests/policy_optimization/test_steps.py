@@ -74,7 +74,7 @@ def test_a_gradient_that_is_not_finite_moves_neither_weights_nor_memory(value):
         (lambda: Doubling(target=-1.0), "target must be above 0, got -1"),
         (lambda: Improvement(tries=0), "tries must be at least 1, got 0"),
         (lambda: DQN(discount=1.5), "discount must be from 0 to 1, got 1.5"),
-        (lambda: DQN(target_every=0), "target_every must be at least 1, got 0"),
+        (lambda: DQN(target_update_every=0), "target_update_every must be at least 1, got 0"),
         (lambda: DPAgent(PLACES, discount=1.2), "discount must be from 0 to 1, got 1.2"),
     ],
 )

@@ -40,7 +40,7 @@ class Wide(AbstractActor):
     def draw(self, key, obs):
         return 4.0 * jax.random.normal(key, (2,))
 
-    def carried_out(self, choice):
+    def to_env_action(self, choice):
         return jnp.clip(choice / 2, 0.0, 1.0)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import zoo
 from handful.policies.simple import OpenLoop
-from handful.propagation.moments import root
+from handful.propagation.distribution_sampling import root
 from handful.propagation.risk import MeanStd
 
 

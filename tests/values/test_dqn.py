@@ -16,7 +16,7 @@ from probes import close, counted, differ, same, shaken, task_of
 TASK = task_of(zoo.reward, 3, [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], angles=(1,), categorical=True)
 SMALL = DQN(
     envs=2, length=3, hidden=(7, 5), capacity=11, batch_size=5, gradient_steps=4, double=False, learning_starts=0,
-    target_every=3,
+    target_update_every=3,
 )  # fmt: skip
 KEY = jax.random.key(5)
 begin = eqx.filter_jit(DQN.init)
@@ -71,8 +71,8 @@ def test_targets_by_hand(compiled, double):
 
 
 def test_the_loss_is_the_mean_huber_loss(compiled):
-    """Errors on both sides of `bend`, where the square becomes a line."""
-    learner = dataclasses.replace(SMALL, discount=0.83, bend=1.6)
+    """Errors on both sides of `huber_delta`, where the square becomes a line."""
+    learner = dataclasses.replace(SMALL, discount=0.83, huber_delta=1.6)
     nets, batch = nets_of(learner), Memory.of(met())
     batch = eqx.tree_at(lambda b: b.reward, batch, batch.reward * jnp.array([1.0, 9.0, 0.3, 2.0, -4.0, 0.6]))
     _, (loss, value) = compiled["improved"](learner, nets, batch)
@@ -86,7 +86,7 @@ def test_the_loss_is_the_mean_huber_loss(compiled):
 
 def test_the_first_step_of_adam_goes_against_the_sign_of_the_gradient(compiled):
     """At its first step Adam moves each weight by the rate; with half the way faded, by half of it."""
-    learner = dataclasses.replace(SMALL, rate=0.02, fading=8.0)
+    learner = dataclasses.replace(SMALL, rate=0.02, lr_decay_steps=8.0)
     nets, batch = nets_of(learner), Memory.of(met())
     moved, _ = compiled["improved"](learner, nets, batch)
     moves = jax.tree.leaves(jax.tree.map(lambda new, old: np.abs(np.ravel(new - old)), moved.online, nets.online))
@@ -96,10 +96,10 @@ def test_the_first_step_of_adam_goes_against_the_sign_of_the_gradient(compiled):
     np.testing.assert_allclose(np.median(sizes), 0.01, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("polyak", "steps", "share"), [(1.0, 4, 0.0), (1.0, 5, 1.0), (0.3, 5, 0.3), (0.3, 4, 0.0)])
-def test_the_target_moves_every_third_step_by_its_share(compiled, polyak, steps, share):
+@pytest.mark.parametrize(("tau", "steps", "share"), [(1.0, 4, 0.0), (1.0, 5, 1.0), (0.3, 5, 0.3), (0.3, 4, 0.0)])
+def test_the_target_moves_every_third_step_by_its_share(compiled, tau, steps, share):
     """After `steps` + 1 gradient steps; a share of one is a copy to the last bit."""
-    learner = dataclasses.replace(SMALL, polyak=polyak)
+    learner = dataclasses.replace(SMALL, tau=tau)
     nets = eqx.tree_at(lambda n: n.steps, nets_of(learner), jnp.array(steps))
     moved, _ = compiled["improved"](learner, nets, Memory.of(met()))
     assert differ(moved.online, nets.online)
@@ -170,7 +170,7 @@ def test_a_chain_with_known_values_is_learned():
     choice = task_of(zoo.reward, 2, [0.0, 0.0], [1.0, 1.0], categorical=True)
     learner = DQN(
         envs=3, length=2, hidden=(16,), capacity=6, batch_size=6, gradient_steps=500, learning_starts=0, rate=0.02,
-        fading=1500.0, discount=0.8, target_every=10,
+        lr_decay_steps=1500.0, discount=0.8, target_update_every=10,
     )  # fmt: skip
     places = jnp.array([[1.0, 0.3], [-0.4, 1.2], [0.2, -0.9]])
     obs = jnp.stack([places, places])
@@ -187,12 +187,12 @@ def test_a_chain_with_known_values_is_learned():
 
 
 def test_continuous_actions_are_chosen_from_a_grid():
-    learner = dataclasses.replace(SMALL, per_entry=3)
+    learner = dataclasses.replace(SMALL, bins_per_dim=3)
     state = begin(learner, KEY, zoo.TASK)
     actor = dataclasses.replace(learner.policy(state), values=lambda obs: -jnp.abs(jnp.arange(9.0) - 5))
     action, _ = actor(KEY, zoo.OBS, None)
     np.testing.assert_allclose(action, [0.25, 0.4], rtol=1e-6)
-    with pytest.raises(InputError, match="per_entry must be at least 2"):
+    with pytest.raises(InputError, match="bins_per_dim must be at least 2"):
         SMALL.init(KEY, zoo.TASK)
 
 

@@ -101,7 +101,7 @@ def test_where_environments_begin_anew_a_waiting_step_never_meets_the_choice_mad
     one = learner(Sarsa())
     state, _ = updated(one, started(one), batch(ROWS[:4]))
     assert state.waiting.live.all()
-    anew = eqx.filter_jit(lambda one, state: one.restarted(state))(one, state)
+    anew = eqx.filter_jit(lambda one, state: one.on_reset(state))(one, state)
     assert not anew.waiting.live.any()
     late = [*ROWS[:2], *[(*row[:4], "late") for row in ROWS[2:4]]]
     np.testing.assert_allclose(anew.values.weights, by_numpy("sarsa", late), rtol=1e-5, atol=1e-6)

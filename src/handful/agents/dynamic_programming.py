@@ -35,7 +35,7 @@ class DPAgent(AbstractAgent):
 
     >>> from handful import Pendulum, learn
     >>> from handful.values.grids import grid_of
-    >>> agent = DPAgent(grid_of("pendulum"), per_entry=3)
+    >>> agent = DPAgent(grid_of("pendulum"), bins_per_dim=3)
     >>> len(learn(Pendulum(), agent, trials=1).returns)
     2
 
@@ -44,7 +44,7 @@ class DPAgent(AbstractAgent):
     """
 
     grid: Grid
-    per_entry: int | None = eqx.field(static=True, default=None)  # values to choose from in each continuous entry
+    bins_per_dim: int | None = eqx.field(static=True, default=None)  # values to choose from in each continuous entry
     discount: Real = real(0.97)
     unvisited: Real = real(0.0)
     tolerance: Real = real(0.01)  # of a worth
@@ -55,9 +55,9 @@ class DPAgent(AbstractAgent):
         check_within(self, "tolerance", 0.0, least_excluded=True)
 
     def init(self, key: PRNGKeyArray, task: Task) -> DPState:
-        """Raises `InputError` where continuous actions come without `per_entry`, or the grid is not the task's."""
+        """Raises `InputError` where continuous actions come without `bins_per_dim`, or the grid is not the task's."""
         self.grid.check(task)
-        choices, nothing = Choices.of(task, self.per_entry), Dataset.empty(task, 1)
+        choices, nothing = Choices.of(task, self.bins_per_dim), Dataset.empty(task, 1)
         model = CellDynamics.of(task, nothing.transitions, nothing.mask(), self.grid, choices)
         return DPState(jnp.full((self.grid.count, choices.count), self.unvisited), model)
 

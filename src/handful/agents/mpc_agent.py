@@ -11,7 +11,7 @@ from handful.agents.explorer import explorer
 from handful.data.dataset import Dataset
 from handful.fields import Real, maybe_real
 from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
-from handful.models.coarse import coarse
+from handful.models.bfloat16 import in_bfloat16
 from handful.planning.base import AbstractPlanner
 from handful.planning.mpc import MPC
 from handful.planning.problem import Problem
@@ -34,7 +34,9 @@ class MPCAgent(AbstractAgent):
     risk: AbstractRisk = eqx.field(default_factory=Mean)
     first_colour: Real | None = maybe_real()
     mesh: Mesh | None = eqx.field(static=True, default=None)  # devices that share a planner's candidates
-    coarse: bool = eqx.field(static=True, default=False)  # plans through nets in bfloat16; on a GPU without derivatives
+    bfloat16: bool = eqx.field(
+        static=True, default=False
+    )  # plans through nets in bfloat16; on a GPU without derivatives
 
     def init(self, key: PRNGKeyArray, task: Task) -> Any:
         return self.learner.init(key, task)
@@ -49,5 +51,5 @@ class MPCAgent(AbstractAgent):
         return self.learner.model(state)
 
     def policy(self, task: Task, state: Any) -> MPC:
-        belief = coarse(self.model(state)) if self.coarse else self.model(state)
+        belief = in_bfloat16(self.model(state)) if self.bfloat16 else self.model(state)
         return MPC(self.planner, Problem(task, belief, self.propagator, self.risk, self.mesh))

@@ -7,7 +7,7 @@ from handful.agents.pets_settings import LIGHT, Published, Settings, published
 from handful.models.ensemble_learner import EnsembleLearner, Minibatches, Rate
 from handful.planning.cem import CEM
 from handful.planning.icem import ICEM
-from handful.propagation.doubt_only import DoubtOnly
+from handful.propagation.epistemic_only import EpistemicOnly
 from handful.propagation.trajectory_sampling import TSInf
 
 
@@ -19,7 +19,7 @@ def pets(*, members: int = 5, particles: int = 5, horizon: int | None = None, se
     return MPCAgent(
         pets_learner(members=members, settings=settings),
         pets_planner(horizon=horizon, settings=settings),
-        TSInf(particles) if settings.noise else DoubtOnly(TSInf(particles)),
+        TSInf(particles) if settings.noise else EpistemicOnly(TSInf(particles)),
         first_colour=settings.first_colour,
     )
 
@@ -55,7 +55,7 @@ def pets_learner(*, members: int = 5, settings: Settings = LIGHT) -> EnsembleLea
     return EnsembleLearner(
         hidden=settings.hidden,
         decay=jnp.full(len(settings.hidden) + 1, settings.decay),
-        rate=Rate(first=settings.rate, last=settings.rate / 100, tempering=settings.tempering),
+        rate=Rate(first=settings.rate, last=settings.rate / 100, beta=settings.beta),
         members=members,
         minibatches=Minibatches(
             size=64, epochs=20.0, least=settings.least_steps, most=settings.most_steps, held_out=False
@@ -69,7 +69,7 @@ def pets_paper_learner(*, members: int = 5, published: Published | None = None) 
     return EnsembleLearner(
         hidden=told.hidden,
         decay=jnp.array(told.decay),
-        rate=Rate(first=told.rate, last=told.rate, tempering=0.0),
+        rate=Rate(first=told.rate, last=told.rate, beta=0.0),
         members=members,
         scale_targets=False,
         minibatches=Minibatches(size=32, epochs=5.0, held_out=False),

@@ -13,8 +13,8 @@ from handful.errors import InputError
 from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
 from handful.planning.base import AbstractPlanner
 from handful.planning.mpc import MPC
+from handful.planning.policy_guided import PolicyGuided
 from handful.planning.problem import Problem
-from handful.planning.prompted import Prompted
 from handful.policies.base import AbstractPolicy
 from handful.policies.stochastic import Value
 from handful.policy_optimization.base import AbstractActorCritic, ActorCriticState
@@ -36,7 +36,7 @@ class Worth(eqx.Module):
         return self.unit * self.value(obs)
 
 
-class PromptedAgent(AbstractAgent):
+class PolicyGuidedAgent(AbstractAgent):
     """Any agent that practises by an actor-critic x any planner: a shorter horizon for the same return.
 
     Plans are judged by the value's discount, since the value goes on where the plan ends.
@@ -83,11 +83,11 @@ class PromptedAgent(AbstractAgent):
             tail=Worth(learned.value, unit),
             discount=optimiser.advantages.discount,
         )
-        return MPC(Prompted(self.planner, optimiser.policy(learned)), problem)
+        return MPC(PolicyGuided(self.planner, optimiser.policy(learned)), problem)
 
 
 def pets_policy(
     task: str = "cartpole-swingup", *, learner: AbstractLearner | None = None, horizon: int = AHEAD, particles: int = 5
-) -> PromptedAgent:
+) -> PolicyGuidedAgent:
     """Our default of PETS, its horizon cut, with MBPO's policy and value."""
-    return PromptedAgent(mbpo(task, learner=learner), pets_planner(horizon=horizon), TSInf(particles))
+    return PolicyGuidedAgent(mbpo(task, learner=learner), pets_planner(horizon=horizon), TSInf(particles))

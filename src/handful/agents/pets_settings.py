@@ -10,7 +10,7 @@ class Settings:
     hidden: tuple[int, ...] = (64, 64)
     decay: float = 1e-4
     rate: float = 3e-3  # Adam's at the start of a fit; it falls to a hundredth
-    tempering: float = 0.5
+    beta: float = 0.5
     least_steps: int = 2000  # of a fit
     most_steps: int = 5000
     first_colour: float | None = 1.0  # of the random trial; None is uniform, as published
@@ -37,10 +37,10 @@ LIGHT = Settings()
 SETTINGS = {
     "light": LIGHT,
     # Arms: wild data spoil the fit, small torques do the work, and plain likelihood learns the quiet places too.
-    "arm": Settings(decay=5e-4, rate=1e-3, tempering=0.0, first_colour=None, candidates=100, std=0.2),
+    "arm": Settings(decay=5e-4, rate=1e-3, beta=0.0, first_colour=None, candidates=100, std=0.2),
     # Contact: rare and all that counts, so every example weighs the same, and what nets doubt is all that is random.
     "contact": Settings(
-        hidden=(200, 200), tempering=1.0, least_steps=5000, candidates=150, horizon=25, std=0.5, noise=False
+        hidden=(200, 200), beta=1.0, least_steps=5000, candidates=150, horizon=25, std=0.5, noise=False
     ),
     # Legs: data are many, so a longer fit pays; nothing but what nets miss is random; red noise is too slow for a gait.
     "legs": Settings(

@@ -86,14 +86,14 @@ def preset(task: str) -> Preset:
 
 def on_host(learner: AbstractPolicyLearner) -> AbstractPolicyLearner:
     """The same learner with one environment, which has the steps of all; trials that must be whole stay many."""
-    if learner.whole_trials or learner.envs == 1:
+    if learner.episodic or learner.envs == 1:
         return learner
     if isinstance(learner, DynaQ):
         return dataclasses.replace(learner, learner=on_host(learner.learner))
     return dataclasses.replace(learner, envs=1, length=learner.envs * learner.length)
 
 
-def per_entry(task: Task) -> int | None:
+def bins_per_dim(task: Task) -> int | None:
     """Values to choose from in each continuous entry, where a method chooses among finitely many actions."""
     return None if task.categorical else 5 if task.action_size == 1 else 3
 
@@ -139,22 +139,22 @@ def _reinforce(name: str, task: Task, steps: int) -> Reinforce:
 
 def _dqn(name: str, task: Task, steps: int) -> DQN:
     told = preset(name)
-    learner = DQN(per_entry=None if task.categorical else 7, discount=min(told.discount + 0.05, 0.99))
+    learner = DQN(bins_per_dim=None if task.categorical else 7, discount=min(told.discount + 0.05, 0.99))
     gradients = max(1, steps * learner.gradient_steps // (learner.envs * learner.length))
-    return dataclasses.replace(learner, fading=gradients, exploration_steps=min(told.exploration, steps // 6))
+    return dataclasses.replace(learner, lr_decay_steps=gradients, exploration_steps=min(told.exploration, steps // 6))
 
 
 def counting(name: str, task: Task) -> DPAgent:
     """Dynamic programming on counts, for a task that a grid is known for."""
     optimism = 33.0 if place(name).startswith("cartpole-swingup") else 0.0  # more than can be had, discounted
-    return DPAgent(grid_of(place(name)), per_entry=None if task.categorical else 3, unvisited=optimism)
+    return DPAgent(grid_of(place(name)), bins_per_dim=None if task.categorical else 3, unvisited=optimism)
 
 
 def _tabular(name: str, task: Task) -> dict[str, Any]:
     """How values on a grid are learned: where nothing is paid until the end is found, by optimism instead of chance."""
     if place(name).startswith("cartpole-swingup"):
-        return {"per_entry": 3, "initial": 25.0, "rate": 0.3, "exploration_steps": 0, "epsilon": 0.01}
-    return {"per_entry": per_entry(task)}
+        return {"bins_per_dim": 3, "initial": 25.0, "rate": 0.3, "exploration_steps": 0, "epsilon": 0.01}
+    return {"bins_per_dim": bins_per_dim(task)}
 
 
 def _by_tiles(rule: AbstractRule) -> Make:

@@ -54,7 +54,7 @@ class PractisingAgent(AbstractAgent):
                 f"imagined trials have at least one step in at least one world, got length={self.length} and "
                 f"worlds={self.worlds}"
             )
-        if self.optimiser.whole_trials and self.length > self.optimiser.length:
+        if self.optimiser.episodic and self.length > self.optimiser.length:
             raise InputError(
                 f"{type(self.optimiser).__name__} learns from whole trials, and acts for {self.optimiser.length} steps "
                 f"between two updates: imagined trials must be no longer, got length={self.length}"

@@ -280,8 +280,8 @@ def propagator_of(options: AgentOptions) -> "AbstractPropagator":
     """How uncertainty travels. Raises `InputError` where particles do not fit the belief."""
     from handful.agents.pets_settings import SETTINGS
     from handful.errors import InputError
-    from handful.propagation.doubt_only import DoubtOnly
-    from handful.propagation.moments import DistributionSampling, Expectation, MomentMatching
+    from handful.propagation.distribution_sampling import DistributionSampling, Expectation, MomentMatching
+    from handful.propagation.epistemic_only import EpistemicOnly
     from handful.propagation.trajectory_sampling import TS1, TSInf
 
     if options.propagation == "expectation":
@@ -306,4 +306,4 @@ def propagator_of(options: AgentOptions) -> "AbstractPropagator":
         )
     usually = options.agent == "pets" and options.propagation is None and not options.paper and _has_nets(model)
     quiet = model in POINTS or (usually and not SETTINGS[options.settings or "light"].noise)
-    return DoubtOnly(kind(particles)) if quiet else kind(particles)
+    return EpistemicOnly(kind(particles)) if quiet else kind(particles)

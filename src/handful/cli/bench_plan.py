@@ -74,7 +74,7 @@ def _controller(options: Options) -> tuple[Any, int, int]:
 
     from handful.devices import all_devices
     from handful.envs.cartpole import CartPoleSwingUp
-    from handful.models.coarse import coarse
+    from handful.models.bfloat16 import in_bfloat16
     from handful.models.ensemble_learner import EnsembleLearner
     from handful.planning.cem import CEM
     from handful.planning.mpc import MPC
@@ -95,7 +95,7 @@ def _controller(options: Options) -> tuple[Any, int, int]:
     )
     model = learner.model(state)
     if options.precision == "bf16":
-        model = coarse(model)
+        model = in_bfloat16(model)
     policy = MPC(planner, Problem(env.task, model, TSInf(options.particles), mesh=all_devices()))
     _, obs = eqx.filter_jit(env.reset)(jax.random.key(1))
     act = eqx.filter_jit(lambda policy, key, obs, carry: policy(key, obs, carry))

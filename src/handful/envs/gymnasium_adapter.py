@@ -112,7 +112,7 @@ class GymnasiumEnv:
         noted = [self._noted(answer[4], key) for key in self._info]
         return self._augmented(obs, noted, reward, terminated=terminated), reward, terminated, truncated
 
-    def carried_out(self, action: Float[np.ndarray, "a"]) -> Float[np.ndarray, "a"]:
+    def to_env_action(self, action: Float[np.ndarray, "a"]) -> Float[np.ndarray, "a"]:
         """The action that `step` takes instead: inside the limits, or one category. Models learn from it."""
         if isinstance(self._actions, Discrete):
             return np.eye(len(action), dtype=action.dtype)[np.argmax(action)]

@@ -1,4 +1,4 @@
-"""Copies of a pure environment side by side, each begun anew in the step that ends its trial."""
+"""Vectorised pure environments: `vmap` `reset` and `step`. A step that ends a trial also resets it."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from handful.envs.base import AbstractEnv
 from handful.types import Transition
 
 
-class Lane(eqx.Module):
-    """Where one copy stands."""
+class VectorState(eqx.Module):
+    """The state of one environment, or of n of them on a leading axis."""
 
     env_state: Any
     obs: Float[Array, "*n o"]
-    time: Int[Array, "*n"]  # [steps] since its trial began
-    return_: Float[Array, "*n"]  # of its trial so far
+    time: Int[Array, "*n"]  # [steps] since the reset
+    return_: Float[Array, "*n"]  # undiscounted, of the trial so far
 
 
 class Ended(eqx.Module):
@@ -28,24 +28,27 @@ class Ended(eqx.Module):
     steps: Int[Array, "*n"]  # that it lasted; 0 otherwise
 
 
-def enter(key: PRNGKeyArray, env: AbstractEnv) -> Lane:
-    """A copy at the start of a trial."""
-    state, obs = env.reset(key)
-    return Lane(state, obs, jnp.zeros((), int), jnp.zeros((), obs.dtype))
+def reset(key: PRNGKeyArray, env: AbstractEnv) -> VectorState:
+    """An environment at the start of a trial."""
+    env_state, obs = env.reset(key)
+    return VectorState(env_state, obs, jnp.zeros((), int), jnp.zeros((), obs.dtype))
 
 
-def go(key: PRNGKeyArray, env: AbstractEnv, lane: Lane, action: Float[Array, "a"]) -> tuple[Lane, Transition, Ended]:
-    """One step of one copy. The transition's `next_obs` is the true one; the lane's is that of the new trial.
+def step(
+    key: PRNGKeyArray, env: AbstractEnv, state: VectorState, action: Float[Array, "a"]
+) -> tuple[VectorState, Transition, Ended]:
+    """One step of one environment. `next_obs` of the transition is the true one, before any reset.
 
-    A trial that is not a number anywhere is over too, and the transition shows it.
+    A trial ends by termination, by truncation after `task.horizon` steps, and where anything is not finite, which the
+    transition then shows.
     """
     step_key, reset_key = jax.random.split(key)
-    state, after = env.step(step_key, lane.env_state, action)
-    time, return_ = lane.time + 1, lane.return_ + after.reward
+    env_state, after = env.step(step_key, state.env_state, action)
+    time, return_ = state.time + 1, state.return_ + after.reward
     truncated = (time >= env.task.horizon) & ~after.terminated
     finite = jnp.isfinite(after.obs).all() & jnp.isfinite(after.reward) & jnp.isfinite(action).all()
     over = after.terminated | truncated | ~finite
-    transition = Transition(lane.obs, action, after.reward, after.obs, after.terminated, truncated)
-    going = Lane(state, after.obs, time, return_)
-    following = jax.tree.map(lambda new, old: jnp.where(over, new, old), enter(reset_key, env), going)
+    transition = Transition(state.obs, action, after.reward, after.obs, after.terminated, truncated)
+    going = VectorState(env_state, after.obs, time, return_)
+    following = jax.tree.map(lambda new, old: jnp.where(over, new, old), reset(reset_key, env), going)
     return following, transition, Ended(over, jnp.where(over, return_, 0.0), jnp.where(over, time, 0))

@@ -36,7 +36,7 @@ def learning_curve(record: Record) -> Figure:
     if record.by_rounds:
         by_round.count_steps(ax, record)
     else:
-        canvas.whole_trials(ax, trials)
+        canvas.episodic(ax, trials)
     canvas.legend(figure, ax)
     return figure
 
@@ -80,7 +80,7 @@ def model_scores(record: Record) -> Figure:
     for ax, field in ((nll, "model_nll"), (rmse, "model_rmse")):
         trials, values = _column(record, field)
         ax.plot(trials, values, "o-", color=HAPPENED, markersize=5, linewidth=1.8)
-        canvas.whole_trials(ax, trials)
+        canvas.episodic(ax, trials)
     _log_if_wide(rmse, _column(record, "model_rmse")[1])
     return figure
 
@@ -97,7 +97,7 @@ def coverage_by_trial(record: Record) -> Figure:
         text.set(color=INK, path_effects=[withStroke(linewidth=3, foreground=PAPER)])
     ax.set_ylim(0, 114)
     ax.set_yticks(range(0, 101, 25))
-    canvas.whole_trials(ax, [row.trial for row in record.rows])
+    canvas.episodic(ax, [row.trial for row in record.rows])
     canvas.legend(figure, ax)
     return figure
 
@@ -115,7 +115,7 @@ def planning_time(record: Record) -> Figure:
         shown.append(np.array([1e3 * record.labels.dt]))
     if not _log_if_wide(ax, np.concatenate(shown)):
         ax.set_ylim(0, canvas.limits(*shown, margin=0.15)[1])
-    canvas.whole_trials(ax, trials)
+    canvas.episodic(ax, trials)
     canvas.legend(figure, ax)
     return figure
 
@@ -129,7 +129,7 @@ def wall_time(record: Record) -> Figure:
     rest = np.maximum(np.diff(wall, prepend=0.0) - fit, 0.0)
     ax.bar(trials, fit, 0.62, color=STEEL, label=fitting)
     ax.bar(trials, rest, 0.62, bottom=fit, color=HAPPENED, label="acting and all else")
-    canvas.whole_trials(ax, trials)
+    canvas.episodic(ax, trials)
     canvas.legend(figure, ax)
     return figure
 

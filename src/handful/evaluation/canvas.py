@@ -66,7 +66,7 @@ def legend(figure: Figure, ax: Axes, *, columns: int = 3) -> None:
     )
 
 
-def whole_trials(ax: Axes, trials: Sequence[int]) -> None:
+def episodic(ax: Axes, trials: Sequence[int]) -> None:
     """An axis of trial numbers."""
     ax.set_xlim(min(trials) - 0.5, max(trials) + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12, min_n_ticks=1))

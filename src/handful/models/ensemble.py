@@ -15,7 +15,7 @@ from handful.types import Prediction
 class NetworkWorld(AbstractDynamics):
     """One Gaussian net, read as a transition function with process noise."""
 
-    net: GaussianNet  # or what `coarse` makes of it for plans
+    net: GaussianNet  # or what `in_bfloat16` makes of it for plans
     input_scale: Standardiser
     target_scale: Standardiser
     features: Features

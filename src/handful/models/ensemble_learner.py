@@ -51,7 +51,7 @@ class Rate(eqx.Module):
 
     first: Real = real(3e-3)  # Adam's learning rate at the start of a fit
     last: Real = real(3e-5)  # and at its end; half a cosine leads from one to the other
-    tempering: Real = real(0.5)  # power of the variance that weighs an example; 0 is plain likelihood
+    beta: Real = real(0.5)  # power of the variance that weighs an example; 0 is plain likelihood
 
     def __call__(self, done: Float[Array, ""]) -> Float[Array, ""]:
         """The learning rate after the share `done` of a fit."""
@@ -69,15 +69,15 @@ class EnsembleLearner(AbstractLearner):
     """Maximum likelihood with Adam, each member on its own data.
 
     The loss of a member, over its batch (mean) and outputs (mean), with `v` the log-variance:
-    `exp(tempering v) ((y - mean)^2 exp(-v) + v)`, its first factor held constant under differentiation; plus
+    `exp(beta v) ((y - mean)^2 exp(-v) + v)`, its first factor held constant under differentiation; plus
     `0.01 sum max(upper - lower, 0)` where bounds are learned, plus `sum_l decay_l |W_l|^2 / 2`.
 
-    Plain likelihood neglects what it has once called noise; tempering by half a power mends that.
+    Plain likelihood neglects what it has once called noise; beta by half a power mends that.
 
     Rows with a number that is not finite are left out. A member whose weights turn non-finite falls back to its last
     good ones and sits out the rest of the fit.
 
-    Source: [Chua18] section 4, appendix A; tempering [Seitzer22]. Deviates: targets are standardised where
+    Source: [Chua18] section 4, appendix A; beta [Seitzer22]. Deviates: targets are standardised where
     `scale_targets`; held-out trials; the learning rate falls during a fit; bounds that have met pull no further.
     """
 
@@ -175,7 +175,7 @@ class EnsembleLearner(AbstractLearner):
         upper, lower = net.log_var_upper, net.log_var_lower
         if not self.noise.learned:
             net = eqx.tree_at(lambda n: (n.log_var_upper, n.log_var_lower), net, jax.lax.stop_gradient((upper, lower)))
-        loss = nll(net, batch, self.rate.tempering) + sum(
+        loss = nll(net, batch, self.rate.beta) + sum(
             d * jnp.sum(w**2) / 2 for d, w in zip(self.decay, net.weights, strict=True)
         )
         # Bounds that have met pull no further: past each other, nothing would hold them before they overflow.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from handful.one_by_one import eigh, qr_factor, solve_triangular
+from handful.linalg import eigh, qr_factor, solve_triangular
 
 LEAST = 0.1  # eigenvalue of the whitened Hessian: curvature of the model widens a std to at most three times
 STALLED = 3  # steps without a gain above rounding, after which nothing more is to be had

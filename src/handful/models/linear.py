@@ -11,8 +11,8 @@ from handful.data.features import Features
 from handful.data.scaling import Standardiser
 from handful.errors import InputError
 from handful.fields import Real, real
+from handful.linalg import qr_factor, solve_triangular
 from handful.models.base import AbstractDynamics, AbstractLearner, FitReport, copies
-from handful.one_by_one import qr_factor, solve_triangular
 from handful.task import Task
 from handful.types import Prediction
 

@@ -147,11 +147,11 @@ def train(
     return progress
 
 
-def nll(net: GaussianNet, batch: Batch, tempering: Float[Array, ""] | float = 0.0) -> Float[Array, ""]:
+def nll(net: GaussianNet, batch: Batch, beta: Float[Array, ""] | float = 0.0) -> Float[Array, ""]:
     """Twice the Gaussian negative log-likelihood less its constant, mean over batch and outputs."""
     inputs, targets = batch
     mean, var = jax.vmap(net)(inputs)
-    weight = jax.lax.stop_gradient(var**tempering)
+    weight = jax.lax.stop_gradient(var**beta)
     return jnp.mean(weight * ((mean - targets) ** 2 / var + jnp.log(var)))
 
 

@@ -20,10 +20,10 @@ LEAST = 1e-12  # of a variance, in squared stds of the target
 class PointLearner(AbstractLearner):
     """Trained by squared error; as sure of a point as it came near it in training.
 
-    Made of an ensemble's learner, whose loss with constant noise and whole tempering has the gradient of the squared
+    Made of an ensemble's learner, whose loss with constant noise and whole beta has the gradient of the squared
     error in the mean, whatever the noise. After a fit each member's noise is the mean square of its own residuals on
     all data, entry by entry: the variance that makes them most likely. That is for scores and forecasts; plans meet a
-    point without noise where they are propagated by `DoubtOnly`.
+    point without noise where they are propagated by `EpistemicOnly`.
 
     Source: [Chua18] section 4, D and DE. Deviates: the paper gives points no likelihood; the ensemble's own deviations.
     """
@@ -33,7 +33,7 @@ class PointLearner(AbstractLearner):
     @classmethod
     def of(cls, ensemble: EnsembleLearner) -> "PointLearner":
         """The same nets, rates and minibatches, without noise to learn."""
-        return cls(dataclasses.replace(ensemble, noise=BOUNDS, rate=dataclasses.replace(ensemble.rate, tempering=1.0)))
+        return cls(dataclasses.replace(ensemble, noise=BOUNDS, rate=dataclasses.replace(ensemble.rate, beta=1.0)))
 
     @property
     def members(self) -> int:

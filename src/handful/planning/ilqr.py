@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from handful.fields import Real, real
-from handful.one_by_one import eigh, solve_positive
+from handful.linalg import eigh, solve_positive
 from handful.planning.base import AbstractPlanner, Info, check_sizes, elites_of, middle, moved_on
 from handful.planning.problem import Problem
 

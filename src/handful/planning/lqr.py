@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from handful.one_by_one import solve_positive
+from handful.linalg import solve_positive
 
 
 class Regulator(eqx.Module):

@@ -17,3 +17,7 @@ class AbstractPolicy(eqx.Module):
     @abstractmethod
     def __call__(self, key: PRNGKeyArray, obs: Float[Array, "o"], carry: Any) -> tuple[Float[Array, "a"], Any]:
         """The action for `obs`, and the carry for the next step."""
+
+    def info(self, carry: Any) -> dict[str, Array]:
+        """What to record of a step beside its transition, by name, from the carry after it."""
+        return {}

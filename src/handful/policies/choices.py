@@ -21,10 +21,10 @@ class Choices(eqx.Module):
     """The actions a task offers, one row each; a choice is the one-hot vector of a row.
 
     Where actions are categories, the rows are the categories. Where they are continuous, the rows are a grid of
-    `per_entry` equally spaced values of each entry, limits included, the last entry varying fastest.
+    `bins_per_dim` equally spaced values of each entry, limits included, the last entry varying fastest.
 
     >>> from handful import PointMass
-    >>> choices = Choices.of(PointMass().task, per_entry=3)
+    >>> choices = Choices.of(PointMass().task, bins_per_dim=3)
     >>> choices.count
     9
     >>> choices.action(jnp.eye(9)[1]).tolist()
@@ -34,26 +34,26 @@ class Choices(eqx.Module):
     actions: Float[Array, "c a"]
 
     @classmethod
-    def of(cls, task: Task, per_entry: int | None) -> "Choices":
-        """The choices of a task. `per_entry` is not looked at where actions are categories.
+    def of(cls, task: Task, bins_per_dim: int | None) -> "Choices":
+        """The choices of a task. `bins_per_dim` is not looked at where actions are categories.
 
-        Raises `InputError` where actions are continuous and `per_entry` does not make a grid of a sensible size.
+        Raises `InputError` where actions are continuous and `bins_per_dim` does not make a grid of a sensible size.
         """
         if task.categorical:
             return cls(jnp.eye(task.action_size, dtype=task.low.dtype))
-        if per_entry is None or per_entry < 2:
+        if bins_per_dim is None or bins_per_dim < 2:
             raise InputError(
                 "this task's actions are continuous and the method chooses among finitely many: "
-                f"per_entry must be at least 2, the number of values to try of each entry, got {per_entry}"
+                f"bins_per_dim must be at least 2, the number of values to try of each entry, got {bins_per_dim}"
             )
-        if per_entry**task.action_size > MOST:
+        if bins_per_dim**task.action_size > MOST:
             raise InputError(
-                f"{per_entry} values of each of {task.action_size} action entries make {per_entry**task.action_size} "
-                f"choices, at most {MOST} can be had; take fewer values, or a method with continuous actions, "
-                "such as ppo"
+                f"{bins_per_dim} values of each of {task.action_size} action entries make "
+                f"{bins_per_dim**task.action_size} choices, at most {MOST} can be had; take fewer values, or a method "
+                "with continuous actions, such as ppo"
             )
-        grid = jnp.linspace(task.low, task.high, per_entry)
-        rows = jnp.array(list(itertools.product(range(per_entry), repeat=task.action_size)), int)
+        grid = jnp.linspace(task.low, task.high, bins_per_dim)
+        rows = jnp.array(list(itertools.product(range(bins_per_dim), repeat=task.action_size)), int)
         return cls(grid[rows, jnp.arange(task.action_size)])
 
     @property
@@ -82,5 +82,5 @@ class EpsilonGreedy(AbstractActor):
         any_ = jax.random.uniform(which_key, values.shape, values.dtype)
         return chosen(jnp.where(jax.random.uniform(whether_key) < self.epsilon, any_, greedy))
 
-    def carried_out(self, choice: Float[Array, "c"]) -> Float[Array, "a"]:
+    def to_env_action(self, choice: Float[Array, "c"]) -> Float[Array, "a"]:
         return self.choices.action(choice)

@@ -23,14 +23,14 @@ class AbstractActor(AbstractPolicy):
         return None
 
     def __call__(self, key: PRNGKeyArray, obs: Float[Array, "o"], carry: None) -> tuple[Float[Array, "a"], None]:
-        return self.carried_out(self.draw(key, obs)), None
+        return self.to_env_action(self.draw(key, obs)), None
 
     @abstractmethod
     def draw(self, key: PRNGKeyArray, obs: Float[Array, "o"]) -> Float[Array, "c"]:
         """The choice for `obs`."""
 
     @abstractmethod
-    def carried_out(self, choice: Float[Array, "c"]) -> Float[Array, "a"]:
+    def to_env_action(self, choice: Float[Array, "c"]) -> Float[Array, "a"]:
         """The action that a choice stands for, within the task's limits."""
 
 
@@ -44,7 +44,7 @@ class AbstractPolicyLearner(eqx.Module):
     length: eqx.AbstractVar[int]  # [steps] in each of them between two updates
 
     @property
-    def whole_trials(self) -> bool:
+    def episodic(self) -> bool:
         """Whether every environment begins anew after an update, and only its first trial counts."""
         return False
 
@@ -60,7 +60,7 @@ class AbstractPolicyLearner(eqx.Module):
     def update(self, key: PRNGKeyArray, state: Any, batch: Transition) -> tuple[Any, Logged]:
         """Learn from what was met since the last update: leading axes t n, and `action` holds the choices."""
 
-    def restarted(self, state: Any) -> Any:
+    def on_reset(self, state: Any) -> Any:
         """The state where all environments begin anew, whatever trials were going on in them.
 
         What it holds of those must not meet the first steps of others.

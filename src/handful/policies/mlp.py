@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from handful.one_by_one import orthogonal
+from handful.linalg import orthogonal
 
 _GAIN = 2.0**0.5  # of hidden layers
 

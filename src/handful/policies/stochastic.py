@@ -82,7 +82,7 @@ class StochasticPolicy(AbstractActor):
     def draw(self, key: PRNGKeyArray, obs: Float[Array, "o"]) -> Float[Array, "c"]:
         return self.distribution(obs).sample(key)
 
-    def carried_out(self, choice: Float[Array, "c"]) -> Float[Array, "a"]:
+    def to_env_action(self, choice: Float[Array, "c"]) -> Float[Array, "a"]:
         if isinstance(self.head, CategoricalHead):
             return choice
         within = jnp.tanh(choice) if self.squash else jnp.clip(choice, -1.0, 1.0)
@@ -107,7 +107,7 @@ class Mode(AbstractPolicy):
         return None
 
     def __call__(self, key: PRNGKeyArray, obs: Float[Array, "o"], carry: None) -> tuple[Float[Array, "a"], None]:
-        return self.stochastic.carried_out(self.stochastic.distribution(obs).mode()), None
+        return self.stochastic.to_env_action(self.stochastic.distribution(obs).mode()), None
 
 
 class Value(eqx.Module):

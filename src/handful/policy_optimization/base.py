@@ -72,7 +72,7 @@ class AbstractActorCritic(AbstractPolicyLearner):
     def policy(self, state: ActorCriticState) -> Mode:
         return Mode(state.policy)
 
-    def restarted(self, state: ActorCriticState) -> ActorCriticState:
+    def on_reset(self, state: ActorCriticState) -> ActorCriticState:
         return eqx.tree_at(lambda s: s.rewards.return_, state, jnp.zeros(self.envs))
 
     def start(self, key: PRNGKeyArray, task: Task, surrogate: Any, optimiser: Any) -> ActorCriticState:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from handful.envs.vector import enter, go
+from handful.envs import vector
 from handful.fields import Real, Whole, check_within, real, whole
 from handful.policies.base import AbstractPolicy
 from handful.policies.learner import AbstractPolicyLearner
@@ -53,10 +53,10 @@ class Improvement(eqx.Module):
     ) -> tuple[Any, Improved]:
         """The learner's state, improved from `state`."""
         lane_key, practice_key, try_key = jax.random.split(key, 3)
-        lanes = jax.vmap(lambda k: enter(k, env))(jax.random.split(lane_key, learner.envs))
+        lanes = jax.vmap(lambda k: vector.reset(k, env))(jax.random.split(lane_key, learner.envs))
         tried = dataclasses.replace(env, task=dataclasses.replace(env.task, horizon=self.length), anew=_ANEW)
         none = jnp.zeros((), int)
-        start = Practice(learner.restarted(state), lanes, none)
+        start = Practice(learner.on_reset(state), lanes, none)
 
         def goes_on(carry: tuple) -> Bool[Array, ""]:
             _, _, blocks, refused = carry
@@ -85,13 +85,13 @@ def returns_in(key: PRNGKeyArray, env: Imagined, policy: AbstractPolicy, tries: 
 
     def trial(key: PRNGKeyArray, env: Imagined) -> Float[Array, ""]:
         start_key, roll_key = jax.random.split(key)
-        lane = enter(start_key, env)
+        lane = vector.reset(start_key, env)
 
         def step(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, None]:
             lane, memory, over, total = carry
             act_key, step_key = jax.random.split(key)
             action, memory = policy(act_key, lane.obs, memory)
-            lane, met, ended = go(step_key, env, lane, action)
+            lane, met, ended = vector.step(step_key, env, lane, action)
             return (lane, memory, over | ended.over, total + jnp.where(over, 0.0, met.reward)), None
 
         start = (lane, policy.init(), jnp.zeros((), bool), jnp.zeros(()))

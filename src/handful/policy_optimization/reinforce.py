@@ -46,7 +46,7 @@ class Reinforce(AbstractPolicyLearner):
     adam: Adam = eqx.field(default_factory=lambda: Adam(rate=3e-3))
 
     @property
-    def whole_trials(self) -> bool:
+    def episodic(self) -> bool:
         return True
 
     def init(self, key: PRNGKeyArray, task: Task) -> ReinforceState:

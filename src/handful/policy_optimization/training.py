@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from handful.envs import vector
 from handful.envs.base import AbstractEnv
-from handful.envs.vector import Ended, Lane, enter, go
+from handful.envs.vector import Ended, VectorState
 from handful.policies.learner import AbstractActor, AbstractPolicyLearner
 from handful.types import Transition
 
@@ -20,7 +21,7 @@ class Practice(eqx.Module):
     """Where training stands between two updates."""
 
     learner: Any  # the learner's state
-    lanes: Lane
+    lanes: VectorState
     updates: Int[Array, ""]
 
 
@@ -43,10 +44,10 @@ def begin(key: PRNGKeyArray, env: AbstractEnv, learner: AbstractPolicyLearner) -
 def update(key: PRNGKeyArray, env: AbstractEnv, learner: AbstractPolicyLearner, now: Practice) -> tuple[Practice, Told]:
     """Act for `learner.length` steps in each copy, then learn. The same `key` serves a whole training."""
     lane_key, act_key, learn_key = jax.random.split(jax.random.fold_in(key, now.updates), 3)
-    lanes = _fresh(lane_key, env, learner.envs) if learner.whole_trials else now.lanes
+    lanes = _fresh(lane_key, env, learner.envs) if learner.episodic else now.lanes
     lanes, met, ended = collect(act_key, env, learner.actor(now.learner), lanes, learner.length)
     counted = jnp.ones_like(ended.over)
-    if learner.whole_trials:  # the first of each copy; what came after it is none
+    if learner.episodic:  # the first of each copy; what came after it is none
         counted = jnp.cumsum(ended.over, axis=0) - ended.over == 0
     state, logged = learner.update(learn_key, now.learner, met)
     over = ended.over & counted
@@ -75,22 +76,22 @@ def train(key: PRNGKeyArray, env: AbstractEnv, learner: AbstractPolicyLearner, u
 
 
 def collect(
-    key: PRNGKeyArray, env: AbstractEnv, actor: AbstractActor, lanes: Lane, length: int
-) -> tuple[Lane, Transition, Ended]:
+    key: PRNGKeyArray, env: AbstractEnv, actor: AbstractActor, lanes: VectorState, length: int
+) -> tuple[VectorState, Transition, Ended]:
     """Act for `length` steps in each copy. Leading axes t n; the transitions' `action` is the choice."""
 
-    def one(key: PRNGKeyArray, lane: Lane) -> tuple[Lane, tuple[Transition, Ended]]:
+    def one(key: PRNGKeyArray, lane: VectorState) -> tuple[VectorState, tuple[Transition, Ended]]:
         draw_key, env_key = jax.random.split(key)
         choice = actor.draw(draw_key, lane.obs)
-        lane, met, ended = go(env_key, env, lane, actor.carried_out(choice))
+        lane, met, ended = vector.step(env_key, env, lane, actor.to_env_action(choice))
         return lane, (eqx.tree_at(lambda m: m.action, met, choice), ended)
 
-    def step(lanes: Lane, key: PRNGKeyArray) -> tuple[Lane, tuple[Transition, Ended]]:
+    def step(lanes: VectorState, key: PRNGKeyArray) -> tuple[VectorState, tuple[Transition, Ended]]:
         return jax.vmap(one)(jax.random.split(key, lanes.time.shape[0]), lanes)
 
     lanes, (met, ended) = jax.lax.scan(step, lanes, jax.random.split(key, length))
     return lanes, met, ended
 
 
-def _fresh(key: PRNGKeyArray, env: AbstractEnv, count: int) -> Lane:
-    return jax.vmap(lambda k: enter(k, env))(jax.random.split(key, count))
+def _fresh(key: PRNGKeyArray, env: AbstractEnv, count: int) -> VectorState:
+    return jax.vmap(lambda k: vector.reset(k, env))(jax.random.split(key, count))

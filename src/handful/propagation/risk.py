@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from handful.fields import Real, real
-from handful.propagation.moments import root
+from handful.propagation.distribution_sampling import root
 
 
 class AbstractRisk(eqx.Module):

@@ -93,7 +93,7 @@ class Hosted:
         truncated = (truncated or self._time >= self.task.horizon) and not terminated
         happened = {
             "obs": self._obs,
-            "action": self.env.carried_out(action),
+            "action": self.env.to_env_action(action),
             "reward": reward,
             "next_obs": next_obs,
             "terminated": terminated,

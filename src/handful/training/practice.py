@@ -130,7 +130,7 @@ class OnHost:
 
     def __init__(self, system: Hosted, learner: AbstractPolicyLearner) -> None:
         self.envs = system.side_by_side(learner.envs)
-        if len(self.envs) != learner.envs and not learner.whole_trials:
+        if len(self.envs) != learner.envs and not learner.episodic:
             raise InputError(
                 f"the environment cannot be made again, so a learner has one of it, not {learner.envs}: give `envs` as "
                 "1, or register the environment with Gymnasium and make it by its id"
@@ -146,7 +146,7 @@ class OnHost:
         self, key: PRNGKeyArray, state: HostState, updates: int, watch: Callable[[Round], None]
     ) -> tuple[HostState, Round]:
         done, walks = Round(), self._begun(jax.random.fold_in(key, int(state.updates)))
-        state = HostState(_restarted(self.learner, state.learner), state.updates)
+        state = HostState(_on_reset(self.learner, state.learner), state.updates)
         for _ in range(updates):
             update_key = jax.random.fold_in(key, int(state.updates))
             leaves, structure = eqx.partition(self.learner.actor(state.learner), eqx.is_array)
@@ -207,7 +207,7 @@ class OnHost:
                 walk.step(choices[index], actions[index], rows, begins[index] + row)
             steps += len(going)
             returns += [walk.return_ for _, walk in going if walk.over]
-            if self.learner.whole_trials:
+            if self.learner.episodic:
                 going = [(index, walk) for index, walk in going if not walk.over]
                 if not going:
                     break
@@ -257,7 +257,7 @@ class _Walk:
         for name, value in happened.items():
             rows[name][row] = value
         if self.film is not None and self.resets == 1:
-            self.first.append(happened | {"action": self.env.carried_out(action)})
+            self.first.append(happened | {"action": self.env.to_env_action(action)})
             self.film.shoot(self.time, over=self.over)
 
     def shown(self) -> dict[str, np.ndarray]:
@@ -294,7 +294,7 @@ def _drawing(structure: Any) -> Any:
     ) -> tuple[Float[Array, "n c"], Float[Array, "n a"]]:
         actor = eqx.combine(leaves, structure)
         choices = jax.vmap(lambda time_, each: actor.draw(jax.random.fold_in(key, time_), each))(times, obs)
-        return choices, jax.vmap(actor.carried_out)(choices)
+        return choices, jax.vmap(actor.to_env_action)(choices)
 
     return jax.jit(draw)
 
@@ -317,8 +317,8 @@ def _init(key: PRNGKeyArray, learner: AbstractPolicyLearner, task: Any) -> Any:
 
 
 @eqx.filter_jit
-def _restarted(learner: AbstractPolicyLearner, state: Any) -> Any:
-    return learner.restarted(state)
+def _on_reset(learner: AbstractPolicyLearner, state: Any) -> Any:
+    return learner.on_reset(state)
 
 
 @eqx.filter_jit

@@ -20,7 +20,7 @@ from handful.training.loop import Trial
 from handful.training.practice import Round, check_finite, chunks
 from handful.training.rounds import Rounds
 from handful.training.run import Row
-from handful.training.seeds import SeedsObserver, home, lane_of, lanes_of, on_lanes, pure
+from handful.training.seeds import SeedsObserver, home, lanes_of, on_lanes, pure, seed_slice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ class RoundsTogether:
             now, told = home(_several(keys, self.env, self.learner, now, updates=count, mesh=self.mesh))
             seconds = time.perf_counter() - began
             for seed, done in rounds.items():
-                own = lane_of(told, self.seeds.index(seed))
+                own = seed_slice(told, self.seeds.index(seed))
                 try:
                     check_finite(own)
                 except InputError as error:
@@ -83,7 +83,7 @@ class RoundsTogether:
             standing = {seed: Standing(done.steps, done.return_) for seed, done in rounds.items()}
             any_ = next(iter(rounds.values()))
             observer.stepped(index, standing, 1e3 * any_.seconds / max(any_.steps, 1))
-        return {seed: lane_of(now, place) for place, seed in enumerate(self.seeds)}
+        return {seed: seed_slice(now, place) for place, seed in enumerate(self.seeds)}
 
 
 @eqx.filter_jit

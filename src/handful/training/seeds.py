@@ -89,7 +89,7 @@ class SeedsLoop:
         done = {}
         for seed, state in running.over.items():
             place, loop = self.seeds.index(seed), self.loops[seed]
-            model = loop.agent.model(lane_of(agents, place))
+            model = loop.agent.model(seed_slice(agents, place))
             score_key, tally = running.score_keys[place], running.tallies[seed]
             done[seed] = state, loop.finished(index, score_key, tally, model, rows[seed])
         observer.finished({seed: trial for seed, (_, trial) in done.items()})
@@ -123,7 +123,7 @@ class Running:
         fitted = _fit(self.fit_keys, loop.agent, loop.env.task, self.agents, self.data, **settings)
         self.agents, stacked = home(fitted)
         seconds = time.perf_counter() - began
-        reports = {seed: lane_of(stacked, loop.seeds.index(seed)) for seed in self.going}
+        reports = {seed: seed_slice(stacked, loop.seeds.index(seed)) for seed in self.going}
         for seed, report in reports.items():
             tally = self.tallies[seed]
             tally.report, tally.fit_seconds = report, tally.fit_seconds + seconds
@@ -153,7 +153,7 @@ class Running:
         for place, seed in enumerate(loop.seeds):
             if seed in self.going and over[place]:
                 self.going.remove(seed)
-                self.over[seed] = lane_of(LoopState(self.agents, self.data), place)
+                self.over[seed] = seed_slice(LoopState(self.agents, self.data), place)
 
 
 def pure(system: System) -> AbstractEnv:
@@ -226,6 +226,6 @@ def home(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)
 
 
-def lane_of(tree: Any, place: int) -> Any:
+def seed_slice(tree: Any, place: int) -> Any:
     """What belongs to one seed; by way of NumPy, which compiles nothing for it."""
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[place]), tree)

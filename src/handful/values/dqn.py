@@ -60,7 +60,7 @@ class DQN(AbstractPolicyLearner):
         y = reward + discount (1 - terminated) Q'(next_obs, best)
 
     where `best` is the greatest entry of `Q'(next_obs)`, or of `Q(next_obs)` where `double` is set. Every
-    `target_every` gradient steps the target moves by the share `polyak` towards Q: 1 copies it.
+    `target_update_every` gradient steps the target moves by the share `tau` towards Q: 1 copies it.
 
     Nothing is learned before the replay holds a batch and `learning_starts` memories, and an update whose loss or
     weights are not finite is undone; `trained` tells.
@@ -68,14 +68,14 @@ class DQN(AbstractPolicyLearner):
     Raises `InputError` where the replay is smaller than a batch, or than what is met between two updates.
 
     >>> from handful import PointMass
-    >>> learner = DQN(hidden=(8,), capacity=500, per_entry=3)
+    >>> learner = DQN(hidden=(8,), capacity=500, bins_per_dim=3)
     >>> state = learner.init(jax.random.key(0), PointMass().task)
     >>> state.nets.online(jnp.ones(4)).shape, float(learner.actor(state).epsilon)
     ((9,), 1.0)
 
     Source: [Mnih15]; double [vanHasselt16]. Deviates: Adam; the Polyak share; the norm of a gradient is cut, and its
-    entries are not; the Huber loss bends at `bend`, not at 1; many gradient steps at once between blocks of steps;
-    epsilon stands still within a block.
+    entries are not; the Huber loss bends at `huber_delta`, not at 1; many gradient steps at once between blocks of
+    steps; epsilon stands still within a block.
     """
 
     envs: int = eqx.field(static=True, default=8)
@@ -85,24 +85,24 @@ class DQN(AbstractPolicyLearner):
     batch_size: int = eqx.field(static=True, default=64)
     gradient_steps: int = eqx.field(static=True, default=128)  # in each update
     double: bool = eqx.field(static=True, default=True)  # Q picks the next choice, and Q' says what it is worth
-    per_entry: int | None = eqx.field(static=True, default=None)  # values to choose from in each continuous entry
+    bins_per_dim: int | None = eqx.field(static=True, default=None)  # values to choose from in each continuous entry
     discount: Real = real(0.99)
     rate: Real = real(1e-3)  # of Adam
-    fading: Real = real(jnp.inf)  # [gradient steps] in which the rate falls to zero; infinite: it stays
-    bend: Real = real(30.0)  # error from which on the Huber loss is a line; at the scale of the values
+    lr_decay_steps: Real = real(jnp.inf)  # [gradient steps] in which the rate falls to zero; infinite: it stays
+    huber_delta: Real = real(30.0)  # error from which on the Huber loss is a line; at the scale of the values
     clip: Real = real(1000.0)  # greatest norm of a gradient
-    polyak: Real = real(1.0)  # share of the way that the target moves
-    target_every: Whole = whole(128)  # [gradient steps] between its moves
+    tau: Real = real(1.0)  # share of the way that the target moves
+    target_update_every: Whole = whole(128)  # [gradient steps] between its moves
     learning_starts: Whole = whole(1000)  # [memories]
     exploration_steps: Whole = whole(16_000)  # [memories] in which epsilon falls from 1 to `epsilon`
     epsilon: Real = real(0.04)
 
     def __check_init__(self) -> None:
-        for name in ("envs", "length", "batch_size", "gradient_steps", "target_every"):
+        for name in ("envs", "length", "batch_size", "gradient_steps", "target_update_every"):
             check_within(self, name, 1.0)
-        for name in ("discount", "polyak", "epsilon"):
+        for name in ("discount", "tau", "epsilon"):
             check_within(self, name, 0.0, 1.0)
-        check_within(self, "fading", 0.0, least_excluded=True)
+        check_within(self, "lr_decay_steps", 0.0, least_excluded=True)
         if self.capacity < self.batch_size:
             raise InputError(
                 f"the replay must hold a batch of {self.batch_size}, got a capacity of {self.capacity}; "
@@ -115,8 +115,8 @@ class DQN(AbstractPolicyLearner):
             )
 
     def init(self, key: PRNGKeyArray, task: Task) -> DQNState:
-        """Raises `InputError` where actions are continuous and `per_entry` is not given."""
-        choices = Choices.of(task, self.per_entry)
+        """Raises `InputError` where actions are continuous and `bins_per_dim` is not given."""
+        choices = Choices.of(task, self.bins_per_dim)
         worth: Any = Worth.init(key, task, self.hidden, choices.count)  # optax's parameters are no modules by type
         nets = Nets(worth, worth, self._direction().init(worth), jnp.zeros((), int))
         return DQNState(nets, Replay.empty(task.obs_size, self.capacity), choices)
@@ -150,13 +150,13 @@ class DQN(AbstractPolicyLearner):
 
         def loss(worth: Worth) -> tuple[Float[Array, ""], Float[Array, ""]]:
             values = jax.vmap(lambda obs, choice: worth(obs)[choice])(batch.obs, batch.choice)
-            return optax.huber_loss(values, targets, delta=self.bend).mean(), values.mean()
+            return optax.huber_loss(values, targets, delta=self.huber_delta).mean(), values.mean()
 
         told, gradient = jax.value_and_grad(loss, has_aux=True)(nets.online)
         direction, moments = self._direction().update(gradient, nets.moments)
-        rate, steps = self.rate * jnp.maximum(1 - nets.steps / self.fading, 0.0), nets.steps + 1
+        rate, steps = self.rate * jnp.maximum(1 - nets.steps / self.lr_decay_steps, 0.0), nets.steps + 1
         online = jax.tree.map(lambda weight, d: weight - rate * d, nets.online, direction)
-        share = jnp.where(steps % self.target_every == 0, self.polyak, 0.0)
+        share = jnp.where(steps % self.target_update_every == 0, self.tau, 0.0)
         target = jax.tree.map(lambda new, old: share * new + (1 - share) * old, online, nets.target)
         return Nets(online, target, moments, steps), told
 

@@ -72,7 +72,7 @@ class DynaQ(AbstractPolicyLearner):
 
     >>> from handful.envs.pendulum import Pendulum
     >>> from handful.values.grids import grid_of
-    >>> learner = DynaQ(TemporalDifference(Cells(grid_of("pendulum")), per_entry=3), planning=20)
+    >>> learner = DynaQ(TemporalDifference(Cells(grid_of("pendulum")), bins_per_dim=3), planning=20)
     >>> int(learner.init(jax.random.key(0), Pendulum().task).model.count)
     0
 
@@ -103,8 +103,8 @@ class DynaQ(AbstractPolicyLearner):
         learned = self.learner.init(key, task)
         return DynaState(learned, LastSeen.empty(*learned.values.weights.shape))
 
-    def restarted(self, state: DynaState) -> DynaState:
-        return DynaState(self.learner.restarted(state.learned), state.model)
+    def on_reset(self, state: DynaState) -> DynaState:
+        return DynaState(self.learner.on_reset(state.learned), state.model)
 
     def actor(self, state: DynaState) -> EpsilonGreedy:
         return self.learner.actor(state.learned)

@@ -92,7 +92,7 @@ class TemporalDifference(AbstractPolicyLearner):
 
     >>> from handful.envs.pendulum import Pendulum
     >>> from handful.values.grids import tiles_of
-    >>> learner = TemporalDifference(tiles_of("pendulum"), Sarsa(), per_entry=3)
+    >>> learner = TemporalDifference(tiles_of("pendulum"), Sarsa(), bins_per_dim=3)
     >>> state = learner.init(jax.random.key(0), Pendulum().task)
     >>> state.values(jnp.ones(2)).tolist(), float(learner.actor(state).epsilon)
     ([0.0, 0.0, 0.0], 1.0)
@@ -107,7 +107,7 @@ class TemporalDifference(AbstractPolicyLearner):
     rule: AbstractRule = eqx.field(default_factory=QLearning)
     envs: int = eqx.field(static=True, default=8)
     length: int = eqx.field(static=True, default=1)
-    per_entry: int | None = eqx.field(static=True, default=None)  # values to choose from in each continuous entry
+    bins_per_dim: int | None = eqx.field(static=True, default=None)  # values to choose from in each continuous entry
     discount: Real = real(0.98)
     rate: Real = real(0.2)
     slowing: Real = real(jnp.inf)  # [steps] after which the rate has halved
@@ -119,9 +119,9 @@ class TemporalDifference(AbstractPolicyLearner):
         _check(self)
 
     def init(self, key: PRNGKeyArray, task: Task) -> TDState:
-        """Raises `InputError` where actions are continuous and `per_entry` is not given."""
+        """Raises `InputError` where actions are continuous and `bins_per_dim` is not given."""
         self.features.check(task)
-        choices = Choices.of(task, self.per_entry)
+        choices = Choices.of(task, self.bins_per_dim)
         weights = jnp.broadcast_to(self.features.constant(self.initial)[:, None], (self.features.count, choices.count))
         obs, none = jnp.zeros((self.envs, task.obs_size)), jnp.zeros(self.envs)
         nothing = Memory(obs, none.astype(int), none, obs, none.astype(bool))
@@ -166,7 +166,7 @@ class TemporalDifference(AbstractPolicyLearner):
         told = {"td_error": size, "epsilon": epsilon, "rate": rate}
         return TDState(values, state.choices, waiting, state.steps + over.size), told
 
-    def restarted(self, state: TDState) -> TDState:
+    def on_reset(self, state: TDState) -> TDState:
         """Steps that wait for a choice are learned from as where time runs out."""
         epsilon, rate = self.actor(state).epsilon, slowed(self.rate, self.slowing, state.steps)
 

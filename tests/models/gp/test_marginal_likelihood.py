@@ -7,7 +7,7 @@ import scipy.stats
 
 from handful.models.gp.covariance import guards
 from handful.models.gp.kernels import Matern52, SquaredExponential
-from handful.models.gp.marginal_likelihood import LogNormal, Priors, surprise
+from handful.models.gp.marginal_likelihood import LogNormal, Priors, neg_log_marginal_likelihood
 from models.gp.processes import covariance_of, one, rows_of, tinygp_of
 
 COUNT = 41
@@ -24,7 +24,7 @@ def test_value_and_gradient_against_tinygp(kernel):
 
             def ours(covariance, index=index):
                 matrix = one(covariance, index).matrix(inputs, jnp.ones(COUNT))
-                return surprise(matrix, targets[:, index]) + COUNT / 2 * jnp.log(2 * jnp.pi)
+                return neg_log_marginal_likelihood(matrix, targets[:, index]) + COUNT / 2 * jnp.log(2 * jnp.pi)
 
             (value, gradient), (expected, slope) = (jax.jit(jax.value_and_grad(f))(covariance) for f in (ours, theirs))
             np.testing.assert_allclose(value, expected, rtol=1e-10)
@@ -37,7 +37,9 @@ def test_gradient_by_the_targets():
     """`K^-1 y`, by NumPy."""
     matrix = np.array([[2.0, 0.3, -0.1], [0.3, 1.5, 0.4], [-0.1, 0.4, 1.1]])
     targets = np.array([0.7, -1.2, 0.4])
-    gradient = jax.grad(surprise, argnums=1)(jnp.asarray(matrix, jnp.float32), jnp.asarray(targets, jnp.float32))
+    gradient = jax.grad(neg_log_marginal_likelihood, argnums=1)(
+        jnp.asarray(matrix, jnp.float32), jnp.asarray(targets, jnp.float32)
+    )
     np.testing.assert_allclose(gradient, np.linalg.solve(matrix, targets), rtol=1e-5)
 
 
@@ -47,7 +49,7 @@ def test_padding_counts_for_nothing(kernel):
     kept = np.flatnonzero(mask)
 
     def value(covariance, inputs, targets, mask):
-        return surprise(covariance.matrix(inputs, mask), targets * mask)
+        return neg_log_marginal_likelihood(covariance.matrix(inputs, mask), targets * mask)
 
     padded = jax.value_and_grad(value)(covariance, inputs, targets[:, 0], mask)
     bare = jax.value_and_grad(value)(covariance, inputs[kept], targets[kept, 0], jnp.ones(len(kept)))
@@ -71,14 +73,14 @@ def test_priors_against_scipy():
     prior = LogNormal(2.0, 0.7)
     points = np.array([0.5, 3.1])
     exact = -scipy.stats.norm.logpdf(np.log(points), np.log(2.0), 0.7)
-    ours = [prior.penalty(jnp.log(point)) for point in points]
+    ours = [prior.neg_log_prob(jnp.log(point)) for point in points]
     np.testing.assert_allclose(ours[1] - ours[0], exact[1] - exact[0], rtol=1e-5)
     covariance = one(covariance_of(Matern52, jnp.float32), 0)
     priors = Priors(LogNormal(2.0, 0.7), LogNormal(0.9, 0.5), LogNormal(0.2, 1.1))
     expected = sum((np.log(x) - np.log(2.0)) ** 2 / 0.49 for x in (0.8, 2.1, 1.4)) / 2
     expected += (np.log(1.3) - np.log(0.9)) ** 2 / 0.25 / 2 + (np.log(0.15 / 1.3) - np.log(0.2)) ** 2 / 1.21 / 2
-    np.testing.assert_allclose(priors.penalty(covariance), expected, rtol=1e-5)
-    assert priors.penalty(priors.medians(Matern52, 3)) == 0
+    np.testing.assert_allclose(priors.neg_log_prob(covariance), expected, rtol=1e-5)
+    assert priors.neg_log_prob(priors.medians(Matern52, 3)) == 0
 
 
 def test_draws_follow_the_priors():

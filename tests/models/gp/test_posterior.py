@@ -67,7 +67,7 @@ def test_a_hundred_appended_rows_change_nothing_that_a_refactoring_would_not(ker
     same((grown.inputs, grown.mask), (whole.inputs, whole.mask))
     np.testing.assert_allclose(at(grown)[0], at(whole)[0], atol=1e-3)
     np.testing.assert_allclose(at(grown)[1], at(whole)[1], rtol=1e-2)
-    np.testing.assert_allclose(grown.whitener, whole.whitener, atol=1e-2)
+    np.testing.assert_allclose(grown.inverse_cholesky, whole.inverse_cholesky, atol=1e-2)
     assert np.abs(at(start)[0] - at(whole)[0]).max() > 0.1, "the rows matter"
 
 
@@ -80,7 +80,7 @@ def test_rows_appended_one_by_one_from_nothing():
         c = one(covariance, index)
         total = c.kernel.variance + c.diagonal
         np.testing.assert_allclose(posterior.weights[index], [targets[0, index] / total, 0, 0], rtol=1e-5)
-        np.testing.assert_allclose(posterior.whitener[index, 0], [total**-0.5, 0, 0], rtol=1e-5)
+        np.testing.assert_allclose(posterior.inverse_cholesky[index, 0], [total**-0.5, 0, 0], rtol=1e-5)
     for x, y in ((inputs[1].at[2].set(jnp.nan), targets[1]), (inputs[1], targets[1].at[0].set(jnp.inf))):
         same(append(posterior, x, y), posterior)
     full = APPEND_ALL(posterior, inputs[1:3], targets[1:3])

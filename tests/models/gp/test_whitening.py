@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from handful.models.gp.whitening import BLOCK, inverse, whitener
+from handful.models.gp.whitening import BLOCK, inverse, inverse_cholesky
 
 
 def positive(size, seed=0):
@@ -17,7 +17,7 @@ def positive(size, seed=0):
 def test_against_numpy(size):
     matrix = positive(size)
     expected = np.linalg.inv(np.linalg.cholesky(matrix))
-    white = jax.jit(whitener)(jnp.asarray(matrix, jnp.float32))
+    white = jax.jit(inverse_cholesky)(jnp.asarray(matrix, jnp.float32))
     # float32 rounding (6e-8) times the condition, below 50, of the factor, times a few
     np.testing.assert_allclose(white, expected, atol=3e-5)
     np.testing.assert_array_equal(np.triu(white, 1), 0)
@@ -29,10 +29,10 @@ def test_no_finite_answer_where_the_matrix_is_not_positive_definite():
     for row in (3, BLOCK + 20):
         matrix = positive(2 * BLOCK)
         matrix[row, row] = -0.5
-        assert not np.isfinite(whitener(jnp.asarray(matrix, jnp.float32))).all()
+        assert not np.isfinite(inverse_cholesky(jnp.asarray(matrix, jnp.float32))).all()
 
 
 def test_batches_are_loops():
     matrices = jnp.asarray(np.stack([positive(40, 1), positive(40, 2)]), jnp.float32)
-    for white, matrix in zip(jax.vmap(whitener)(matrices), matrices, strict=True):
-        np.testing.assert_allclose(white, whitener(matrix), atol=1e-5)
+    for white, matrix in zip(jax.vmap(inverse_cholesky)(matrices), matrices, strict=True):
+        np.testing.assert_allclose(white, inverse_cholesky(matrix), atol=1e-5)

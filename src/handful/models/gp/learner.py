@@ -10,6 +10,7 @@ from handful.data.dataset import Dataset
 from handful.data.features import Features
 from handful.data.scaling import Standardiser
 from handful.errors import InputError
+from handful.linalg import solve_positive
 from handful.models.base import AbstractLearner, FitReport
 from handful.models.gp.belief import GaussianProcess
 from handful.models.gp.kernels import SquaredExponential
@@ -17,7 +18,6 @@ from handful.models.gp.marginal_likelihood import MakeKernel, Priors
 from handful.models.gp.posterior import Posterior
 from handful.models.gp.search import Search
 from handful.models.gp.subset import spread_out
-from handful.one_by_one import solve_positive
 from handful.task import Task
 from handful.types import Transition
 
@@ -133,7 +133,7 @@ def leave_one_out(posterior: Posterior) -> Float[Array, "o"]:
 
     Source: [Rasmussen06] equations 5.10 to 5.12. Deviates: no.
     """
-    precision = jnp.sum(posterior.whitener**2, axis=1)
+    precision = jnp.sum(posterior.inverse_cholesky**2, axis=1)
     each = posterior.weights**2 / precision - jnp.log(precision)
     return jnp.sum(each * posterior.mask, axis=1) / jnp.maximum(jnp.sum(posterior.mask), 1.0)
 

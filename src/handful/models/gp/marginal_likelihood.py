@@ -10,14 +10,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from handful.fields import Real, real
 from handful.models.gp.covariance import Covariance
 from handful.models.gp.kernels import AbstractKernel
-from handful.models.gp.whitening import inverse, whitener
+from handful.models.gp.whitening import inverse, inverse_cholesky
 
 # A kernel's class: from the logarithms of lengthscales and std to the kernel.
 MakeKernel = Callable[[Float[Array, "i"], Float[Array, ""]], AbstractKernel]
 
 
 @jax.custom_vjp
-def surprise(matrix: Float[Array, "n n"], targets: Float[Array, "n"]) -> Float[Array, ""]:
+def neg_log_marginal_likelihood(matrix: Float[Array, "n n"], targets: Float[Array, "n"]) -> Float[Array, ""]:
     """`(y^T K^-1 y + log |K|) / 2`: the negative log-density of the targets, but for its constant.
 
     Its gradient by K is `(K^-1 - a a^T) / 2` with `a = K^-1 y`, in closed form: differentiating through the
@@ -25,11 +25,13 @@ def surprise(matrix: Float[Array, "n n"], targets: Float[Array, "n"]) -> Float[A
 
     Source: [Rasmussen06] equations 5.8 and 5.9. Deviates: no.
     """
-    return _surprise(matrix, targets)[0]
+    return _neg_log_marginal_likelihood(matrix, targets)[0]
 
 
-def _surprise(matrix: Float[Array, "n n"], targets: Float[Array, "n"]) -> tuple[Float[Array, ""], tuple]:
-    white = whitener(matrix)
+def _neg_log_marginal_likelihood(
+    matrix: Float[Array, "n n"], targets: Float[Array, "n"]
+) -> tuple[Float[Array, ""], tuple]:
+    white = inverse_cholesky(matrix)
     whitened = jnp.matmul(white, targets, precision="highest")
     value = 0.5 * jnp.sum(whitened**2) - jnp.sum(jnp.log(jnp.diagonal(white)))
     return value, (white, jnp.matmul(whitened, white, precision="highest"))
@@ -40,7 +42,7 @@ def _gradient(kept: tuple, scale: Float[Array, ""]) -> tuple[Float[Array, "n n"]
     return 0.5 * scale * (inverse(white) - weights[:, None] * weights), scale * weights
 
 
-surprise.defvjp(_surprise, _gradient)
+neg_log_marginal_likelihood.defvjp(_neg_log_marginal_likelihood, _gradient)
 
 
 class LogNormal(eqx.Module):
@@ -49,7 +51,7 @@ class LogNormal(eqx.Module):
     median: Real = real(1.0)
     spread: Real = real(1.0)  # std of the logarithm
 
-    def penalty(self, logarithm: Float[Array, "*b"]) -> Float[Array, ""]:
+    def neg_log_prob(self, logarithm: Float[Array, "*b"]) -> Float[Array, ""]:
         """The negative log-density of the logarithms, but for its constant."""
         return 0.5 * jnp.sum(((logarithm - jnp.log(self.median)) / self.spread) ** 2)
 
@@ -65,12 +67,12 @@ class Priors(eqx.Module):
     signal: LogNormal = eqx.field(default_factory=lambda: LogNormal(1.0, 1.0))
     ratio: LogNormal = eqx.field(default_factory=lambda: LogNormal(0.1, 1.5))  # noise std / signal std
 
-    def penalty(self, covariance: Covariance) -> Float[Array, ""]:
+    def neg_log_prob(self, covariance: Covariance) -> Float[Array, ""]:
         kernel = covariance.kernel
         return (
-            self.lengthscales.penalty(kernel.log_lengthscales)
-            + self.signal.penalty(kernel.log_std)
-            + self.ratio.penalty(covariance.log_noise - kernel.log_std)
+            self.lengthscales.neg_log_prob(kernel.log_lengthscales)
+            + self.signal.neg_log_prob(kernel.log_std)
+            + self.ratio.neg_log_prob(covariance.log_noise - kernel.log_std)
         )
 
     def medians(self, kernel: MakeKernel, inputs: int) -> Covariance:
@@ -100,5 +102,7 @@ def objective(
     targets: Float[Array, "n"],
     mask: Float[Array, "n"],
 ) -> Float[Array, ""]:
-    """What a fit minimises for one output: surprise at the data plus the priors' penalty [nats]."""
-    return surprise(covariance.matrix(inputs, mask), targets * mask) + priors.penalty(covariance)
+    """Objective of one output's fit: negative log marginal likelihood plus the priors' negative log density [nats]."""
+    return neg_log_marginal_likelihood(covariance.matrix(inputs, mask), targets * mask) + priors.neg_log_prob(
+        covariance
+    )

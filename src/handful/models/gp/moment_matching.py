@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from handful.errors import InputError
 from handful.models.gp.kernels import SquaredExponential
 from handful.models.gp.posterior import Posterior
-from handful.models.gp.whitening import inverse, whitener
+from handful.models.gp.whitening import inverse, inverse_cholesky
 
 
 class Moments(eqx.Module):
@@ -50,7 +50,7 @@ def moments(posterior: Posterior, mean: Float[Array, "i"], cov: Float[Array, "i 
         left, right = (jax.tree.map(lambda leaf, index=index: leaf[index], kernel) for index in (a, b))
         both = _both(left, right, gaps, cov) * posterior.mask[:, None] * posterior.mask
         same = jnp.where(a == b, 1.0, 0.0)
-        doubt = left.variance - jnp.sum(inverse(posterior.whitener[a]) * both)
+        doubt = left.variance - jnp.sum(inverse(posterior.inverse_cholesky[a]) * both)
         return posterior.weights[a] @ both @ posterior.weights[b] - first[a] * first[b] + same * doubt
 
     pairs = jax.vmap(jax.vmap(second, (None, 0)), (0, None))(outputs, outputs)
@@ -61,7 +61,7 @@ def _first(
     kernel: SquaredExponential, weights: Float[Array, "n"], gaps: Float[Array, "n i"], cov: Float[Array, "i i"]
 ) -> tuple[Float[Array, ""], Float[Array, "i"]]:
     squares = jnp.exp(2 * kernel.log_lengthscales)
-    white = whitener(cov + jnp.diag(squares))
+    white = inverse_cholesky(cov + jnp.diag(squares))
     solved = gaps @ inverse(white)
     log_det = _log_det(white) - jnp.sum(jnp.log(squares))
     q = kernel.variance * jnp.exp(-0.5 * log_det - 0.5 * jnp.sum(gaps * solved, axis=1))
@@ -74,7 +74,9 @@ def _both(
     """Q of two outputs. The exponents are added before the exponential, which would overflow on its own."""
     precise, other = (jnp.exp(-2 * kernel.log_lengthscales) for kernel in (left, right))
     root = jnp.sqrt(precise + other)
-    white = whitener(root[:, None] * cov * root + jnp.eye(root.size))  # R, made symmetric by the root and its inverse
+    white = inverse_cholesky(
+        root[:, None] * cov * root + jnp.eye(root.size)
+    )  # R, made symmetric by the root and its inverse
     spread = (inverse(white) @ (root[:, None] * cov)) / root[:, None]
     u, v = gaps * precise, gaps * other
     own = lambda gaps, scaled: -0.5 * jnp.sum(gaps * scaled, axis=1) + 0.5 * jnp.sum((scaled @ spread) * scaled, axis=1)  # noqa: E731

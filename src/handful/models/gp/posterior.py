@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from handful.models.gp.covariance import Covariance
-from handful.models.gp.whitening import whitener
+from handful.models.gp.whitening import inverse_cholesky
 
 
 class Posterior(eqx.Module):
@@ -25,7 +25,7 @@ class Posterior(eqx.Module):
     covariance: Covariance  # every leaf has a leading axis o
     inputs: Float[Array, "capacity i"]
     mask: Float[Array, "capacity"]  # one on rows that hold data
-    whitener: Float[Array, "o capacity capacity"]  # W
+    inverse_cholesky: Float[Array, "o capacity capacity"]  # W
     weights: Float[Array, "o capacity"]  # K^-1 y
 
     @classmethod
@@ -48,7 +48,7 @@ class Posterior(eqx.Module):
         """The posterior given the rows whose mask is one; O(N^3)."""
         inputs, targets = (jnp.where(mask[:, None] > 0, values, 0.0) for values in (inputs, targets))
         matrices = jax.vmap(lambda c: c.matrix(inputs, mask))(covariance)
-        bare = cls(covariance, inputs, mask, jax.vmap(whitener)(matrices), jnp.zeros_like(targets.T))
+        bare = cls(covariance, inputs, mask, jax.vmap(inverse_cholesky)(matrices), jnp.zeros_like(targets.T))
         return eqx.tree_at(lambda posterior: posterior.weights, bare, bare.solve(targets.T))
 
     @property
@@ -65,7 +65,7 @@ class Posterior(eqx.Module):
 
     def finite(self) -> Bool[Array, "o"]:
         """Whether factor and weights are: a matrix that cannot be factored leaves NaN behind."""
-        return jnp.isfinite(self.whitener).all((1, 2)) & jnp.isfinite(self.weights).all(1)
+        return jnp.isfinite(self.inverse_cholesky).all((1, 2)) & jnp.isfinite(self.weights).all(1)
 
     def mean(self, query: Float[Array, "i"]) -> Float[Array, "o"]:
         """The mean alone; O(N)."""
@@ -74,7 +74,7 @@ class Posterior(eqx.Module):
     def mean_and_variance(self, query: Float[Array, "i"]) -> tuple[Float[Array, "o"], Float[Array, "o"]]:
         """Mean and variance of the function, without noise; O(N^2)."""
         alike = self._alike(query)
-        explained = jnp.sum(_times(self.whitener, alike) ** 2, axis=1)
+        explained = jnp.sum(_times(self.inverse_cholesky, alike) ** 2, axis=1)
         variance = jnp.maximum(jax.vmap(lambda c: c.kernel.variance)(self.covariance) - explained, 0.0)
         return jnp.sum(alike * self.weights, axis=1), variance
 
@@ -82,7 +82,7 @@ class Posterior(eqx.Module):
         """`K^-1 values` with one step of iterative refinement, which float32 needs where noise is low."""
 
         def inverse_times(values: Float[Array, "o capacity"]) -> Float[Array, "o capacity"]:
-            return _times(jnp.swapaxes(self.whitener, 1, 2), _times(self.whitener, values))
+            return _times(jnp.swapaxes(self.inverse_cholesky, 1, 2), _times(self.inverse_cholesky, values))
 
         first = inverse_times(values)
         matrices = jax.vmap(lambda c: c.matrix(self.inputs, self.mask))(self.covariance)
@@ -100,14 +100,14 @@ class Posterior(eqx.Module):
         alike = self._alike(query)
         mean, variance = self.mean_and_variance(query)
         d = jnp.sqrt(variance + jax.vmap(lambda c: c.diagonal)(self.covariance))[:, None]
-        explained = _times(jnp.swapaxes(self.whitener, 1, 2), _times(self.whitener, alike))
+        explained = _times(jnp.swapaxes(self.inverse_cholesky, 1, 2), _times(self.inverse_cholesky, alike))
         row = (place - explained) / d
         place = place & wanted
         return Posterior(
             self.covariance,
             jnp.where(place[:, None], query, self.inputs),
             jnp.where(place, 1.0, self.mask),
-            jnp.where(place[:, None], row[:, None, :], self.whitener),
+            jnp.where(place[:, None], row[:, None, :], self.inverse_cholesky),
             jnp.where(wanted, self.weights + (target[:, None] - mean[:, None]) / d * row, self.weights),
         )
 
@@ -127,7 +127,7 @@ class Posterior(eqx.Module):
             self.covariance,
             jnp.pad(self.inputs, ((0, extra), (0, 0))),
             jnp.pad(self.mask, (0, extra)),
-            bare.whitener.at[:, :held, :held].set(self.whitener),
+            bare.inverse_cholesky.at[:, :held, :held].set(self.inverse_cholesky),
             jnp.pad(self.weights, ((0, 0), (0, extra))),
         )
 

@@ -16,7 +16,7 @@ BLOCK = 32  # side of the blocks that are factored row by row
 _product = partial(jnp.matmul, precision="highest")
 
 
-def whitener(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+def inverse_cholesky(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
     """`W = L^-1`, lower triangular, where `L L^T` is the matrix: `W matrix W^T = 1`, `W^T W` is the inverse.
 
     Not finite where the matrix is not positive definite to machine precision.
@@ -27,9 +27,9 @@ def whitener(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
     if size <= BLOCK:
         return _by_rows(matrix)
     half = -(-size // (2 * BLOCK)) * BLOCK
-    first = whitener(matrix[:half, :half])
+    first = inverse_cholesky(matrix[:half, :half])
     across = _product(matrix[half:, :half], first.T)
-    last = whitener(matrix[half:, half:] - _product(across, across.T))
+    last = inverse_cholesky(matrix[half:, half:] - _product(across, across.T))
     below = -_product(last, _product(across, first))
     return _lower(first, below, last)
 

@@ -8,7 +8,7 @@ from handful.models.base import AbstractDynamics
 from handful.types import Prediction
 
 
-class Noiseless(AbstractDynamics):
+class MeanDynamics(AbstractDynamics):
     """Each world of `belief` goes where its mean does."""
 
     belief: AbstractDynamics
@@ -21,8 +21,8 @@ class Noiseless(AbstractDynamics):
         told = self.belief.predict(obs, action)
         return Prediction(told.mean, jnp.zeros_like(told.aleatoric), told.epistemic)
 
-    def worlds(self, key: PRNGKeyArray, count: int) -> "Noiseless":
-        return Noiseless(self.belief.worlds(key, count))
+    def worlds(self, key: PRNGKeyArray, count: int) -> "MeanDynamics":
+        return MeanDynamics(self.belief.worlds(key, count))
 
     def sample(self, key: PRNGKeyArray, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "o"]:
         if self.world_count == 1:

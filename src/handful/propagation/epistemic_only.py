@@ -3,13 +3,13 @@
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from handful.models.base import AbstractDynamics
-from handful.models.noiseless import Noiseless
+from handful.models.mean_dynamics import MeanDynamics
 from handful.policies.base import AbstractPolicy
 from handful.propagation.base import AbstractPropagator
 from handful.types import Rollout
 
 
-class DoubtOnly(AbstractPropagator):
+class EpistemicOnly(AbstractPropagator):
     """As `propagator`, in worlds that go where their mean does: particles part by doubt alone.
 
     Source: [Chua18] section 5.1, with D and DE. Deviates: no.
@@ -20,4 +20,4 @@ class DoubtOnly(AbstractPropagator):
     def __call__(
         self, key: PRNGKeyArray, model: AbstractDynamics, policy: AbstractPolicy, obs: Float[Array, "o"], horizon: int
     ) -> Rollout:
-        return self.propagator(key, Noiseless(model), policy, obs, horizon)
+        return self.propagator(key, MeanDynamics(model), policy, obs, horizon)

@@ -14,10 +14,10 @@ from handful.planning.icem import ICEM
 from handful.planning.mppi import MPPI
 from handful.planning.problem import Problem
 from handful.policies.base import AbstractPolicy
-from handful.propagation.moments import Expectation
+from handful.propagation.distribution_sampling import Expectation
 
 
-class Prompted(AbstractPlanner):
+class PolicyGuided(AbstractPlanner):
     """Before each iteration, the policy's plan takes the place of the search's mean where it is worth more.
 
     The policy's plan is what it would do along the belief's mean. Both plans meet the same worlds and the same noise.
@@ -39,7 +39,7 @@ class Prompted(AbstractPlanner):
         self.horizon, self.iterations = planner.horizon, planner.iterations
 
     def stages(self) -> tuple[tuple[AbstractPlanner, int], ...]:
-        return tuple((Prompted(stage, self.policy), times) for stage, times in self.planner.stages())
+        return tuple((PolicyGuided(stage, self.policy), times) for stage, times in self.planner.stages())
 
     def init(self, problem: Problem) -> Any:
         return self.planner.init(problem)

@@ -16,22 +16,22 @@ Belief = TypeVar("Belief", bound=eqx.Module)
 AMPERE = 8  # compute capability
 
 
-def coarse(belief: Belief) -> Belief:
+def in_bfloat16(belief: Belief) -> Belief:
     """The same belief with the weights of its nets in bfloat16, three digits: ranking plans asks for no more.
 
     Products add up in float32. On an NVIDIA card from Ampere on, nets of up to 256 units a layer become one kernel each
     (`FusedNet`), which has no derivatives. Fits and scores ask for the full weights.
 
     >>> from handful.models.networks import GaussianNet
-    >>> net = coarse(GaussianNet.init(jax.random.key(0), (3, 8, 2), (-10.0, 0.5)))
+    >>> net = in_bfloat16(GaussianNet.init(jax.random.key(0), (3, 8, 2), (-10.0, 0.5)))
     >>> net(jnp.ones(3))[0].dtype.name
     'float32'
     """
     is_net = lambda node: isinstance(node, GaussianNet)  # noqa: E731
-    return jax.tree.map(lambda node: _coarse(node) if is_net(node) else node, belief, is_leaf=is_net)
+    return jax.tree.map(lambda node: _in_bfloat16(node) if is_net(node) else node, belief, is_leaf=is_net)
 
 
-def _coarse(net: GaussianNet) -> "GaussianNet | FusedNet":
+def _in_bfloat16(net: GaussianNet) -> "GaussianNet | FusedNet":
     if has_matrix_units():
         # The kernel's language comes with JAX wherever there is a GPU, and not everywhere else.
         from handful.models.fused import FusedNet  # noqa: PLC0415

@@ -10,7 +10,7 @@ import pytest
 
 import zoo
 from handful.policies.simple import OpenLoop
-from handful.propagation.moments import DistributionSampling, Expectation, MomentMatching
+from handful.propagation.distribution_sampling import DistributionSampling, Expectation, MomentMatching
 from probes import Feedback, linear_ensemble
 
 A = np.array([[0.9, 0.3], [-0.4, 1.1]])

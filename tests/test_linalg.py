@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from handful import one_by_one
+from handful import linalg
 
 MANY = np.random.default_rng(0).normal(size=(3, 4, 4)).astype(np.float32)
 POSITIVE = MANY @ np.swapaxes(MANY, 1, 2) + np.eye(4, dtype=np.float32)
@@ -17,16 +17,16 @@ POSITIVE = MANY @ np.swapaxes(MANY, 1, 2) + np.eye(4, dtype=np.float32)
 def test_triangles_and_positive_matrices_are_solved():
     right = MANY[:, :, :2]
     upper = np.triu(POSITIVE)
-    told = jax.vmap(one_by_one.solve_triangular)(POSITIVE, right)
+    told = jax.vmap(linalg.solve_triangular)(POSITIVE, right)
     np.testing.assert_allclose(told, np.linalg.solve(upper, right), rtol=1e-4, atol=1e-5)
-    told = jax.vmap(one_by_one.solve_positive)(POSITIVE, right[:, :, 0])
+    told = jax.vmap(linalg.solve_positive)(POSITIVE, right[:, :, 0])
     np.testing.assert_allclose(told[..., None], np.linalg.solve(POSITIVE, right[:, :, :1]), rtol=1e-3, atol=1e-4)
 
 
 def test_what_is_factored_multiplies_to_the_matrix():
-    factor = np.asarray(jax.vmap(one_by_one.qr_factor)(MANY))
+    factor = np.asarray(jax.vmap(linalg.qr_factor)(MANY))
     np.testing.assert_allclose(np.swapaxes(factor, 1, 2) @ factor, np.swapaxes(MANY, 1, 2) @ MANY, atol=1e-4)
-    values, vectors = map(np.asarray, jax.vmap(one_by_one.eigh)(POSITIVE))
+    values, vectors = map(np.asarray, jax.vmap(linalg.eigh)(POSITIVE))
     np.testing.assert_allclose((vectors * values[:, None]) @ np.swapaxes(vectors, 1, 2), POSITIVE, atol=1e-4)
 
 
@@ -34,7 +34,7 @@ def test_what_is_factored_multiplies_to_the_matrix():
 def test_orthogonal_matrices_are_jax_own_under_any_vmap(shape):
     keys = jax.random.split(jax.random.key(3), 4)
     own = jax.nn.initializers.orthogonal(2.0)
-    told = jax.vmap(lambda key: one_by_one.orthogonal(key, shape, 2.0))(keys)
+    told = jax.vmap(lambda key: linalg.orthogonal(key, shape, 2.0))(keys)
     for key, matrix in zip(keys, told, strict=True):
         np.testing.assert_array_equal(matrix, own(key, shape))
         small = min(shape)
@@ -44,7 +44,7 @@ def test_orthogonal_matrices_are_jax_own_under_any_vmap(shape):
 
 CROWD = """
 import jax, jax.numpy as jnp
-from handful.one_by_one import {name} as factored
+from handful.linalg import {name} as factored
 
 def body(_, x):
     shared = jnp.tanh(x @ jnp.full((64, 64), 0.01))  # large enough for XLA to share it out to its threads

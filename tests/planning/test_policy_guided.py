@@ -11,8 +11,8 @@ from handful.models.known import KnownDynamics
 from handful.planning.base import optimise
 from handful.planning.cem import CEM
 from handful.planning.icem import ICEM
+from handful.planning.policy_guided import PolicyGuided
 from handful.planning.problem import Problem
-from handful.planning.prompted import Prompted
 from handful.planning.shooting import RandomShooting
 from handful.propagation.trajectory_sampling import TSInf
 from probes import Feedback, task_of
@@ -29,7 +29,7 @@ kinds = pytest.mark.parametrize("planner", PLANNERS, ids=lambda planner: type(pl
 @eqx.filter_jit
 def searched(planner, gain):
     """The plan after one iteration of few candidates, prompted by `gain obs`, and its worth."""
-    prompted = Prompted(planner, Feedback(gain * jnp.eye(2)))
+    prompted = PolicyGuided(planner, Feedback(gain * jnp.eye(2)))
     state, _ = optimise(prompted, KEY, PROBLEM, OBS, prompted.init(PROBLEM))
     return prompted.plan(state), PROBLEM.evaluate(KEY, OBS, prompted.plan(state)[None])[0]
 
@@ -53,4 +53,4 @@ def test_a_policy_beyond_the_limits_prompts_what_is_within():
 
 def test_a_planner_without_a_mean_cannot_be_prompted():
     with pytest.raises(InputError, match="CEM, ICEM or MPPI, got RandomShooting"):
-        Prompted(RandomShooting(4, candidates=5), Feedback(jnp.eye(2)))
+        PolicyGuided(RandomShooting(4, candidates=5), Feedback(jnp.eye(2)))
