@@ -1,20 +1,22 @@
 # `make demo` learns a task, `make test` runs every test. The first one makes .venv; later ones need no network.
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint format coverage clean help
+.PHONY: demo test smoke lint format coverage clean help
 
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+# constraints.txt is written for Python 3.11 and holds for 3.12; later ones get the newest that pyproject.toml allows.
+PINNED = $$($(BIN)/python -c 'import sys; print("--constraint=constraints.txt" * (sys.version_info < (3, 13)))')
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINNED) --editable
 
 # pyright would ask the network whether a newer one is out.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 # A stamp is written last and holds the folder's name. Without one, or when the folder has moved or its Python has gone,
-# .venv is made anew; when only pyproject.toml or constraints.txt have changed, it is brought up to date.
+# .venv is created again; when only pyproject.toml or constraints.txt have changed, it is brought up to date.
 $(shell [ -x $(BIN)/python ] && [ "$$(cat $(VENV)/.core 2>/dev/null)" = "$(CURDIR)" ] || rm -f $(VENV)/.core)
 
 $(VENV)/.core: pyproject.toml constraints.txt
@@ -36,6 +38,9 @@ demo: $(VENV)/.core  ## Learn to swing up a cart-pole; options go in ARGS, as in
 test: $(VENV)/.dev  ## Run every test; options go in ARGS, as in make test ARGS="-k cem"
 	@$(BIN)/python -m pytest $(ARGS)
 
+smoke: $(VENV)/.dev  ## Run a test or two of each part: two minutes, to try another Python or JAX
+	@$(BIN)/python -m pytest -m smoke $(ARGS)
+
 lint: $(VENV)/.dev  ## Check format, rules and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -52,7 +57,7 @@ coverage: $(VENV)/.dev  ## Run every test and show the lines that none of them r
 	@$(BIN)/coverage report
 
 clean:  ## Remove .venv, caches and builds; runs stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* build dist site
+	rm -rf $(VENV) .venv-newer .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* build dist site
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:

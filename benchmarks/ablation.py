@@ -1,4 +1,4 @@
-"""What each deviation of the default from published PETS buys: cart-pole swing-up, several seeds, one change at a time.
+"""The effect of each deviation of the default from published PETS on cart-pole swing-up, one change at a time.
 
 python benchmarks/ablation.py --seeds 5 --trials 5 --out results/cartpole-swingup/ablation.json
 """
@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from handful import ICEM, CartPoleSwingUp, MPCAgent, Rate, learn, pets
-from handful.cli import runtime
+from handful import ICEM, CartPoleSwingUp, LearningRate, MPCAgent, Noise, learn, pets
+from handful.training import machine
 
 
 def variants() -> dict[str, MPCAgent]:
     """The default, and the default with one thing as published or as in the planner's paper."""
     default = pets()
-    plain = dataclasses.replace(default.learner, rate=Rate(first=1e-3, last=1e-3, beta=0.0))
+    plain = dataclasses.replace(default.learner, learning_rate=LearningRate(1e-3, 1e-3), noise=Noise(beta=0.0))
     return {
         "default": default,
         "uniform first trial": dataclasses.replace(default, first_colour=None),
@@ -47,7 +47,7 @@ def main() -> None:
         sys.stdout.write(f"{name:38s} {cells}\n")
         sys.stdout.flush()
     command = f"python benchmarks/ablation.py --seeds {options.seeds} --trials {options.trials}"
-    facts = {"command": command, "device": runtime.device(), "versions": runtime.versions()}
+    facts = {"command": command, "device": machine.device(), "versions": machine.versions()}
     options.out.write_text(json.dumps({**facts, "returns": result}, indent=1) + "\n")
 
 

@@ -16,9 +16,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from handful import learn
-from handful.cli import runtime
-from handful.cli.assemble import AgentOptions, Planner, Propagation, agent_of
+from handful.agents.catalogue import AGENTS
+from handful.agents.options.planning import Planner, Propagation
 from handful.envs.loading import load
+from handful.envs.registry import info_of
+from handful.training import machine
 
 MODELS = ("d", "p", "de", "pe", "truth")
 PROPAGATIONS, PLANNERS = typing.get_args(Propagation), typing.get_args(Planner)
@@ -30,7 +32,8 @@ def main() -> None:
     options = arguments()
     env, found = load(options.task), {}
     for choice in itertools.product(options.models, options.propagations, options.planners):
-        agent = agent_of(AgentOptions(**dict(zip(("model", "propagation", "planner"), choice, strict=True))), env)
+        given = dict(zip(("model", "propagation", "planner"), choice, strict=True))
+        agent = AGENTS["mpc"].make(AGENTS["mpc"].options(**given), env, info_of(options.task))
         found[" ".join(choice)] = [
             learn(env, agent, trials=options.trials, seed=seed).returns for seed in range(options.seeds)
         ]
@@ -65,8 +68,8 @@ def write(out: Path, found: Returns, options: argparse.Namespace) -> None:
     facts: dict[str, Any] = {
         "command": shlex.join(["python", "benchmarks/ablation_models.py", *sys.argv[1:]]),
         "task": options.task,
-        "device": runtime.device(),
-        "versions": runtime.versions(),
+        "device": machine.device(),
+        "versions": machine.versions(),
     }
     (out / "returns.json").write_text(json.dumps({**facts, "returns": found}, indent=1) + "\n")
     heading = f"Returns of trial 0 (random), 1, ... on {options.task}: mean (least) of {options.seeds} seeds\n"

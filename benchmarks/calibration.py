@@ -1,10 +1,10 @@
-"""Do 90 % bands hold nine times of ten, 25 steps ahead, on trials that no model has seen? Ours beside mbrl-lib's.
+"""Coverage of 90 % bands up to 25 steps ahead on unseen trials; our models and mbrl-lib's ensemble.
 
     python benchmarks/calibration.py --seeds 5 --peer PEER_PYTHON --out results/calibration
 
-Cart-pole: a run of PETS of ten trials a seed; trials 0, 1, 2, 4, 6 and 8 to fit on, 3 and 7 to find the factor, 5 and 9
-to judge. Linear: a noisy linear system under random actions, ten trials of 100 steps, split alike. Without --peer the
-table has no line for mbrl-lib.
+Cart-pole: a run of PETS of ten trials per seed; the models are fitted to trials 0, 1, 2, 4, 6 and 8, recalibrated on 3
+and 7, and scored on 5 and 9. Linear: a noisy linear system under random actions, ten trials of 100 steps, split in the
+same way. Without --peer the table has no line for mbrl-lib.
 """
 
 import argparse
@@ -23,12 +23,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from handful import CartPoleSwingUp, Dataset, GPLearner, LinearLearner, Task, Transition, learn, pets, pets_learner
-from handful.cli import runtime
-from handful.evaluation.model_fit import scores_of
-from handful.evaluation.model_score import rollout_score
-from handful.evaluation.recalibration import recalibrate
-from handful.evaluation.windows import cut
 from handful.models.recalibrated import Recalibrated
+from handful.scores.model_score import rollout_score
+from handful.scores.recalibration import recalibrate
+from handful.scores.windows import cut
+from handful.training import machine
+from handful.training.model_fit import scores_of
 
 TRAINING, CALIBRATION, JUDGED = (0, 1, 2, 4, 6, 8), (3, 7), (5, 9)
 HORIZON, PARTICLES = 25, 60
@@ -62,7 +62,7 @@ def main() -> None:
 def write(rows: list[dict[str, Any]], out: Path) -> None:
     """The raw figures and the table, of the seeds so far."""
     out.mkdir(parents=True, exist_ok=True)
-    facts = {"command": " ".join(["python", *sys.argv]), "device": runtime.device(), "versions": runtime.versions()}
+    facts = {"command": " ".join(["python", *sys.argv]), "device": machine.device(), "versions": machine.versions()}
     (out / "scores.json").write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
     (out / "README.md").write_text(table(rows, facts))
 
@@ -110,8 +110,8 @@ def judged(seed: int, learner: Any, task: Task, trials: Trials) -> dict[str, Any
     return {
         "factor": found.factor,
         **{name: float(np.mean(value)) for name, value in step.items()},
-        **told(before.rollout, "before"),
-        **told(after.rollout, "after"),
+        **errors_of(before.rollout, "before"),
+        **errors_of(after.rollout, "after"),
     }
 
 
@@ -130,10 +130,10 @@ def peer(python: str, seed: int, task: Task, trials: Trials) -> dict[str, Any]:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # two threads wait for each other on a busy machine
         subprocess.run([python, script, given, made], check=True, env=environment, **quiet)
         particles = np.load(made)["particles"]
-    return told(rollout_score(jnp.asarray(particles[:, :, 1:]), windows), "before")
+    return errors_of(rollout_score(jnp.asarray(particles[:, :, 1:]), windows), "before")
 
 
-def told(score: Any, when: str) -> dict[str, Any]:
+def errors_of(score: Any, when: str) -> dict[str, Any]:
     """Coverage and error by horizon, over entries."""
     coverage, nrmse, crps = (np.asarray(values).mean(1) for values in (score.coverage, score.nrmse, score.crps))
     return {

@@ -1,8 +1,8 @@
-"""`make demo` as a newcomer runs it: a bare clone, no environment, no compilation cache; and once more.
+"""Times `make demo` in a new clone without environment and compilation cache, then a second time.
 
     python benchmarks/demo.py --json benchmarks/results/demo.json
 
-Tells how long the set-up took, how long each run took, and after how much training the return first reached 170.
+Reports the times of the set-up and of each run, and the training time at which the return first reached 170.
 """
 
 import argparse
@@ -16,13 +16,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from handful.cli import runtime
+from handful.training import machine
 
 WANTED = 170.0
 
 
 def main() -> None:
-    """Clone, run twice, tell."""
+    """Clone, run twice, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
@@ -36,7 +36,7 @@ def main() -> None:
         subprocess.run(["make", ".venv/.core"], cwd=clone, check=True, env=environment)
         result: dict[str, Any] = {"command": " ".join(["python", *sys.argv]), "setup_s": time.perf_counter() - began}
         result["runs"] = [demo(clone, environment, name) for name in ("cold cache", "warm cache")]
-    result |= {"device": runtime.device(), "versions": runtime.versions()}
+    result |= {"device": machine.device(), "versions": machine.versions()}
     options.json.write_text(json.dumps(result, indent=2) + "\n")
     sys.stdout.write(json.dumps(result["runs"], indent=2) + "\n")
 

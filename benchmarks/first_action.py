@@ -13,13 +13,14 @@ import sys
 import time
 from pathlib import Path
 
-from handful.cli import runtime
+from handful.training import machine
 
 SCRIPT = """
-from handful.cli import bench_plan, runtime
+from handful.cli import runtime
 runtime.start()
 import jax
-act, _, _ = bench_plan._controller(bench_plan.Options(candidates=100, particles=5, layers=2, width=64))
+from handful.cli import bench_plan
+act, _, _ = bench_plan.controller(bench_plan.Options(candidates=100, particles=5, layers=2, width=64))
 jax.block_until_ready(act())
 """
 
@@ -36,7 +37,7 @@ def main() -> None:
         seconds.append(round(time.perf_counter() - began, 2))
         sys.stdout.write(f"first action after {seconds[-1]} s\n")
     if options.json:
-        facts = {"device": runtime.device(), "versions": runtime.versions()}
+        facts = {"device": machine.device(), "versions": machine.versions()}
         result = {"command": " ".join(["python", *sys.argv]), "seconds": seconds, **facts}
         options.json.write_text(json.dumps(result, indent=2) + "\n")
 

@@ -2,7 +2,7 @@
 
     python benchmarks/learning_curves.py cartpole-swingup --seeds 10 --trials 8 --out results/cartpole-swingup
 
-Other options go to `handful train`. What is measured is what a user sees: one process a seed, compilation
+Other options go to `handful train`. What is measured is what a user sees: one process per seed, compilation
 included, the compilation cache off unless HANDFUL_COMPILATION_CACHE=1.
 """
 
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def learn(options: argparse.Namespace, seed: int, rest: list[str]) -> None:
-    """One seed in a process of its own; its metrics and summary are kept, and how its last controller does afresh."""
+    """One seed in a process of its own; its metrics and summary are kept, and returns of its last controller."""
     environment = {"HANDFUL_COMPILATION_CACHE": "0", **os.environ}
     handful = [sys.executable, "-m", "handful.cli.main"]
     with tempfile.TemporaryDirectory() as folder:
@@ -51,13 +51,13 @@ def learn(options: argparse.Namespace, seed: int, rest: list[str]) -> None:
         summary |= {"command": " ".join(["handful", *words]), "process_s": round(seconds, 1)}
         if options.episodes:
             ask = [*handful, "evaluate", run, "--episodes", str(options.episodes)]
-            told = subprocess.run(ask, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
-            summary["fresh_returns"] = [float(word) for word in told.rpartition("each:")[2].split()]
+            said = subprocess.run(ask, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
+            summary["fresh_returns"] = [float(word) for word in said.rpartition("each:")[2].split()]
         (options.out / f"seed-{seed}.json").write_text(json.dumps(summary, indent=2) + "\n")
 
 
 def summarise(options: argparse.Namespace) -> None:
-    """Mean and spread by trial, every seed, and how long it took: a table and a picture."""
+    """Mean and std by trial, every seed, and the times: a table and a picture."""
     curves = np.array([returns(options.out / f"seed-{seed}.csv") for seed in range(options.seeds)])
     summaries = [json.loads((options.out / f"seed-{seed}.json").read_text()) for seed in range(options.seeds)]
     lines = [

@@ -4,9 +4,9 @@
     handful compare --lecture results/lecture/*/*
     python benchmarks/lecture.py --tasks cartpole-v1 acrobot-v1 pendulum-v1 --episodes 20 --out results/scores
 
-Seeds that are kept are not run again, and a group that was stopped goes on, so the script may be stopped and started at
-any moment. To run a method anew, delete its folders. What is measured is what a user sees: the seeds of a method side
-by side in one process, compilation included, the compilation cache off unless HANDFUL_COMPILATION_CACHE=1.
+Seeds that are kept are not run again, and a group that was stopped is resumed, so the script may be stopped and started
+at any moment. To repeat a method, delete its folders. Measured is what a user sees: the seeds of a method in parallel
+in one process, compilation included, the compilation cache off unless HANDFUL_COMPILATION_CACHE=1.
 """
 
 import argparse
@@ -19,8 +19,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from handful.agents.policy_presets import place
-from handful.evaluation.facts import command
+from handful.envs.registry import identity_of
+from handful.reports.run_report import command
 from handful.training.group import seeds_of
 
 # The steps of a model-free method are those that the task's preset gives it.
@@ -97,7 +97,7 @@ def main() -> None:
         for agent, words in METHODS[task].items():
             if options.agents is not None and agent not in options.agents:
                 continue
-            kept, group = (folder / place(task) / agent for folder in (options.out, options.runs))
+            kept, group = (folder / identity_of(task) / agent for folder in (options.out, options.runs))
             missing = [seed for seed in seeds_of(options.seeds) if not is_kept(kept, seed)]
             if not missing:
                 continue
@@ -125,7 +125,7 @@ def learn(group: Path, words: Sequence[str]) -> bool:
 
 
 def keep(group: Path, kept: Path, seeds: Sequence[int], episodes: int) -> None:
-    """The metrics of each seed, what made them, and how its last controller does afresh."""
+    """The metrics of each seed, what made them, and returns of its last controller."""
     kept.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         run = group / f"seed-{seed}"
@@ -134,8 +134,8 @@ def keep(group: Path, kept: Path, seeds: Sequence[int], episodes: int) -> None:
         facts["command"] = command(json.loads((run / "config.json").read_text()))
         if episodes:
             ask = [sys.executable, "-m", "handful.cli.main", "evaluate", str(run), "--episodes", str(episodes)]
-            told = subprocess.run(ask, check=True, stdout=subprocess.PIPE, text=True).stdout
-            facts["fresh_returns"] = [float(word) for word in told.rpartition("each:")[2].split()]
+            said = subprocess.run(ask, check=True, stdout=subprocess.PIPE, text=True).stdout
+            facts["fresh_returns"] = [float(word) for word in said.rpartition("each:")[2].split()]
         shutil.copy(run / "metrics.csv", kept / f"seed-{seed}.csv")
         (kept / f"seed-{seed}.json").write_text(json.dumps(facts, indent=2) + "\n")
 
@@ -147,9 +147,9 @@ def describe(out: Path) -> None:
         "",
         f"`python benchmarks/lecture.py {' '.join(sys.argv[1:])}`",
         "",
-        "Mean and spread (std) over seeds: of the last row of each seed's curve, exploring included; and, where it was",
-        "asked for, of its last controller from fresh starts. Seeds learned side by side, or one after the other where",
-        "the command names one. Seconds are those of shared cores, often with other work beside.",
+        "Mean and std over seeds: of the last row of each seed's curve, exploration included; and, where it was",
+        "asked for, of its last controller from new initial states. Seeds were trained in parallel, or one after the",
+        "other where the command names one. Times are those of shared cores, often with other work running.",
         "",
         "| command | steps | seeds | last return | afresh, each seed | mean | wall-clock [s] |",
         "|---|---|---|---|---|---|---|",

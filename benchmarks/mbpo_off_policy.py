@@ -1,8 +1,8 @@
-"""MBPO with an off-policy learner in place of PPO: deep Q-learning practises inside the belief, all else alike.
+"""MBPO with an off-policy learner in place of PPO: deep Q-learning in the learned model, all else equal.
 
     python benchmarks/mbpo_off_policy.py --seeds 5 --out results/mbpo-off-policy
 
-What MBPO with PPO returns on the same tasks, after as many trials, is in `results/lecture`. A seed that is kept is not
+Returns of MBPO with PPO on the same tasks, after as many trials, are in `results/lecture`. A seed that is kept is not
 run again.
 """
 
@@ -20,9 +20,10 @@ runtime.start()
 
 from handful import CartPoleSwingUp, learn  # noqa: E402 -- devices are laid out first
 from handful.agents.mbpo import mbpo  # noqa: E402
-from handful.agents.policy_presets import preset  # noqa: E402
 from handful.agents.practising import PractisingAgent  # noqa: E402
 from handful.envs.pendulum import Pendulum  # noqa: E402
+from handful.envs.registry import info_of  # noqa: E402
+from handful.training import machine  # noqa: E402
 from handful.values.dqn import DQN  # noqa: E402
 
 TASKS = {"pendulum": (Pendulum, 15), "cartpole-swingup": (CartPoleSwingUp, 25)}  # trials, as in `results/lecture`
@@ -45,13 +46,13 @@ def main() -> None:
 
 
 def agent(task: str) -> PractisingAgent:
-    """MBPO as it is, but for the optimiser; discounts as DQN has them by itself."""
+    """MBPO as it is, but for the optimiser; with the discount of DQN alone."""
     optimiser = DQN(
-        envs=20,
-        length=50,
+        num_envs=20,
+        num_steps=50,
         gradient_steps=256,
         bins_per_dim=7,
-        discount=min(preset(task).discount + 0.05, 0.99),
+        discount=min(info_of(task).preset.discount + 0.05, 0.99),
     )
     return dataclasses.replace(mbpo(task), optimiser=optimiser)
 
@@ -61,7 +62,7 @@ def learned(task: str, seed: int) -> dict:
     kind, trials = TASKS[task]
     returns = learn(kind(), agent(task), trials=trials, seed=seed).returns
     sys.stdout.write(f"{task}, seed {seed}: {returns[-1]:.1f} after {trials} trials\n")
-    facts = {"device": runtime.device(), "versions": runtime.versions()}
+    facts = {"device": machine.device(), "versions": machine.versions()}
     return {"task": task, "seed": seed, "returns": returns} | facts
 
 
@@ -72,12 +73,12 @@ def describe(out: Path) -> None:
         "",
         f"`python benchmarks/mbpo_off_policy.py {' '.join(sys.argv[1:])}`",
         "",
-        "Return of the last trial, and the mean of the last five; mean and spread (std) over seeds.",
+        "Return of the last trial, and the mean of the last five; mean and std over seeds.",
         "",
         "| task | steps | last, each seed | mean | last five |",
         "|---|---|---|---|---|",
     ]
-    told = "Nothing is kept yet."
+    last_line = "Nothing is kept yet."
     for task, (kind, trials) in TASKS.items():
         kept = [json.loads(path.read_text()) for path in sorted(out.glob(f"{task}-*.json"))]
         if kept:
@@ -88,8 +89,8 @@ def describe(out: Path) -> None:
             lines.append(
                 f"| {task} | {(trials + 1) * kind().task.horizon} | {each} | {spread(last)} | {spread(five)} |"
             )
-            told = f"Device: {kept[0]['device']}. Versions: {kept[0]['versions']}."
-    (out / "README.md").write_text("\n".join([*lines, "", told]) + "\n")
+            last_line = f"Device: {kept[0]['device']}. Versions: {kept[0]['versions']}."
+    (out / "README.md").write_text("\n".join([*lines, "", last_line]) + "\n")
 
 
 def spread(values: Sequence[float]) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from handful.cli import runtime
+from handful.training import machine
 
 # Whole training is one program on one device.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=1")
@@ -29,28 +30,30 @@ import equinox as eqx  # noqa: E402 -- devices are laid out first
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 
+from handful.agent import AbstractAgent  # noqa: E402
 from handful.envs.cartpole_v1 import CartPoleV1  # noqa: E402
-from handful.policies.learner import AbstractPolicyLearner  # noqa: E402
+from handful.interaction import train  # noqa: E402
+from handful.optimiser import Adam  # noqa: E402
 from handful.policy_optimization.ppo import PPO  # noqa: E402
 from handful.policy_optimization.returns import GAE  # noqa: E402
-from handful.policy_optimization.steps import Adam  # noqa: E402
-from handful.policy_optimization.training import train  # noqa: E402
 from handful.policy_optimization.trpo import TRPO, TrustRegion  # noqa: E402
 from handful.training.system import returns_of  # noqa: E402
 
 EPISODES = 20  # fresh ones of the learned policy, without noise
 _TRPO = TRPO(
-    envs=8,
-    length=2048,
-    region=TrustRegion(products=15),
+    num_envs=8,
+    num_steps=2048,
+    region=TrustRegion(cg_iterations=15),
     value_epochs=10,
     value_minibatches=128,
     advantages=GAE(0.99, 0.95),
 )
-LEARNERS: dict[str, AbstractPolicyLearner] = {
-    "ppo": PPO(envs=8, length=32, epochs=20, minibatches=1, advantages=GAE(0.98, 0.8), adam=Adam(rate=3e-4)),
+LEARNERS: dict[str, AbstractAgent] = {
+    "ppo": PPO(
+        num_envs=8, num_steps=32, epochs=20, minibatches=1, advantages=GAE(0.98, 0.8), adam=Adam(learning_rate=3e-4)
+    ),
     "trpo": _TRPO,
-    "trpo-tenth": dataclasses.replace(_TRPO, region=TrustRegion(products=15, every=10)),
+    "trpo-tenth": dataclasses.replace(_TRPO, region=TrustRegion(cg_iterations=15, fisher_subsampling=10)),
 }
 
 
@@ -94,8 +97,8 @@ def main() -> None:
         "seconds_of_many_over_one": (
             statistics.median(r["ours, many seeds"]["seconds"] / r["ours"]["seconds"] for r in rounds) if many else None
         ),
-        "device": runtime.device(),
-        "versions": runtime.versions(),
+        "device": machine.device(),
+        "versions": machine.versions(),
         "rounds": rounds,
     }
     if options.out:
@@ -107,11 +110,11 @@ def main() -> None:
 def compiled(algorithm: str, steps: int, seeds: int) -> tuple[Any, int, float]:
     """The program that trains so many seeds, how many it trains, and what compiling it took [s]."""
     learner, env = LEARNERS[algorithm], CartPoleV1()
-    updates = -(-steps // (learner.envs * learner.length))
+    updates = -(-steps // (learner.num_envs * learner.num_steps))
 
     def whole(keys: jax.Array) -> Any:
-        state, told = jax.vmap(lambda key: train(key, env, learner, updates))(keys)
-        return state, told.steps.sum()
+        state, metrics = jax.vmap(lambda key: train(key, env, learner, updates))(keys)
+        return state, metrics.steps.sum()
 
     began = time.perf_counter()
     program = eqx.filter_jit(whole).lower(keys_of(seeds, 0)).compile()
@@ -129,7 +132,7 @@ def timed(program: tuple[Any, int, float], seed: int) -> dict[str, Any]:
     returns = []
     for index in range(seeds):
         own = jax.tree.map(lambda leaf, index=index: leaf[index], state)
-        returns.append(float(np.mean(returns_of(starts, env, learner.policy(own)))))
+        returns.append(float(np.mean(returns_of(starts, env, learner.policy(env.task, own)))))
     return {"seconds": seconds, "steps_per_second": int(steps) / seconds, "returns": returns}
 
 

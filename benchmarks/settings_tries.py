@@ -19,18 +19,20 @@ from typing import Any
 import numpy as np
 
 from handful import learn, pets
-from handful.agents.pets_settings import SETTINGS, Settings, settings_of
+from handful.agents.pets_settings import SETTINGS, PETSSettings
 from handful.cli import runtime
 from handful.devices import all_devices
 from handful.envs.loading import load
+from handful.envs.registry import info_of
+from handful.training import machine
 
 
 def main() -> None:
-    """Run one try, keep it, and tell all."""
+    """Run one try, keep it, and update the table."""
     options = arguments()
     runtime.start()
     changes = dict(changed(word) for word in options.changes)
-    settings = dataclasses.replace(SETTINGS[options.kind or settings_of(options.task)], **changes)
+    settings = dataclasses.replace(SETTINGS[options.kind or info_of(options.task).settings], **changes)
     agent = dataclasses.replace(pets(settings=settings), mesh=all_devices())
     env = load(options.task)
     returns = [learn(env, agent, trials=options.trials, seed=seed).returns for seed in options.seeds]
@@ -39,8 +41,8 @@ def main() -> None:
     tried = {
         "command": shlex.join(["python", "benchmarks/settings_tries.py", *sys.argv[1:]]),
         "settings": dataclasses.asdict(settings),
-        "device": runtime.device(),
-        "versions": runtime.versions(),
+        "device": machine.device(),
+        "versions": machine.versions(),
         "returns": returns,
     }
     (options.out / f"{name}.json").write_text(json.dumps(tried, indent=1) + "\n")
@@ -51,7 +53,7 @@ def arguments() -> argparse.Namespace:
     """What to run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task")
-    parser.add_argument("changes", nargs="*", help="field=value, fields of `Settings`")
+    parser.add_argument("changes", nargs="*", help="field=value, fields of `PETSSettings`")
     parser.add_argument("--kind", choices=list(SETTINGS), help="whose settings are changed; the task's own if left out")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--trials", type=int, default=12)
@@ -60,10 +62,10 @@ def arguments() -> argparse.Namespace:
 
 
 def changed(word: str) -> tuple[str, Any]:
-    """A field of `Settings` and its new value."""
+    """A field of `PETSSettings` and its new value."""
     name, _, value = word.partition("=")
-    if name not in {field.name for field in dataclasses.fields(Settings)}:
-        sys.exit(f"a change must be FIELD=VALUE with a field of Settings, got {word!r}")
+    if name not in {field.name for field in dataclasses.fields(PETSSettings)}:
+        sys.exit(f"a change must be FIELD=VALUE with a field of PETSSettings, got {word!r}")
     return name, ast.literal_eval(value)
 
 

@@ -1,9 +1,9 @@
-"""A benchmark of ours beside a peer's, in turn, several times; ratios pair by pair.
+"""One of our benchmarks and another library's, in turn, several times; a ratio for each pair.
 
     python benchmarks/side_by_side.py --ours "plan --repeats 9" --peer "PYTHON peer_plan.py" --rounds 5 --out FILE
 
 `--ours` is what follows `handful bench`, `--peer` a Python and its script. The peer's last line of output is one JSON
-object. Both hold `seconds` or `steps_per_second`, or what `--seconds` names; the ratio is how many times faster we are.
+object. Both hold `seconds` or `steps_per_second`, or what `--seconds` names; a ratio above 1 means ours is faster.
 """
 
 import argparse

@@ -20,8 +20,8 @@ CHANGE, PUSH, NOISE = np.array([[-0.2, 0.1], [0.3, -0.4]]), np.array([0.5, -0.9]
 
 
 def learner(**settings):
-    batches = {"size": 16, "epochs": 5.0} | settings.pop("minibatches", {})
-    settings = {"decay": jnp.array([1e-5, 2e-5]), "members": MEMBERS} | settings
+    batches = {"batch_size": 16, "epochs": 5.0} | settings.pop("minibatches", {})
+    settings = {"weight_decay": jnp.array([1e-5, 2e-5]), "members": MEMBERS} | settings
     return EnsembleLearner(hidden=(8,), minibatches=Minibatches(**batches), **settings)
 
 

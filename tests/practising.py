@@ -10,10 +10,11 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Array, Float
 
+from handful.agent import AbstractAgent
 from handful.envs.base import AbstractEnv
 from handful.envs.gymnasium_adapter import GymnasiumEnv
+from handful.policies.actor import AbstractActor
 from handful.policies.base import AbstractPolicy
-from handful.policies.learner import AbstractActor, AbstractPolicyLearner
 from handful.task import Task
 from handful.types import Step
 from probes import task_of
@@ -30,15 +31,15 @@ def beyond(obs):
 
 
 class Shaky(AbstractActor):
-    """Feedback and noise; what is carried out stays inside the limits."""
+    """Feedback and noise; the environment action stays inside the limits."""
 
     gain: Float[Array, "1 2"]
 
-    def draw(self, key, obs):
+    def sample(self, key, obs):
         return self.gain @ obs + 0.6 * jax.random.normal(key, (1,))
 
-    def to_env_action(self, choice):
-        return jnp.clip(choice, LOW, HIGH)
+    def to_env_action(self, raw_action):
+        return jnp.clip(raw_action, LOW, HIGH)
 
 
 class Still(AbstractPolicy):
@@ -53,11 +54,11 @@ class Still(AbstractPolicy):
         return jnp.clip(self.gain @ obs, LOW, HIGH), None
 
 
-class Nudge(AbstractPolicyLearner):
+class Nudge(AbstractAgent):
     """Moves its gain by all that it is given, and keeps that for a test to see."""
 
-    envs: int = eqx.field(static=True, default=3)
-    length: int = eqx.field(static=True, default=4)
+    num_envs: int = eqx.field(static=True, default=3)
+    num_steps: int = eqx.field(static=True, default=4)
     whole: bool = eqx.field(static=True, default=False)
     spoils: bool = eqx.field(static=True, default=False)  # its gain, in the second update
 
@@ -66,31 +67,32 @@ class Nudge(AbstractPolicyLearner):
         return self.whole
 
     def init(self, key, task):
-        row = lambda size: jnp.zeros((self.length, self.envs, size))  # noqa: E731
+        row = lambda size: jnp.zeros((self.num_steps, self.num_envs, size))  # noqa: E731
         batch = {"obs": row(2), "action": row(1), "reward": row(1)[..., 0], "next_obs": row(2)}
-        batch |= dict.fromkeys(("terminated", "truncated"), jnp.zeros((self.length, self.envs), bool))
+        batch |= dict.fromkeys(("terminated", "truncated", "valid"), jnp.zeros((self.num_steps, self.num_envs), bool))
         none = jnp.zeros((), int)
         return {"gain": 0.3 * jax.random.normal(key, (1, 2)), "updates": none, "restarts": none, "batch": batch}
 
     def on_reset(self, state):
         return state | {"restarts": state["restarts"] + 1}
 
-    def actor(self, state):
+    def actor(self, task, state):
         return Shaky(state["gain"])
 
-    def policy(self, state):
+    def policy(self, task, state):
         return Still(state["gain"])
 
-    def update(self, key, state, batch):
-        ends = batch.terminated.astype(float) - 0.5 * batch.truncated
-        weight = (batch.reward + ends)[..., None]
-        push = jnp.mean(weight * batch.action * jnp.tanh(batch.obs + 2.0 * batch.next_obs), axis=(0, 1))
+    def update(self, key, task, state, batch):
+        rows = batch.transitions
+        ends = rows.terminated.astype(float) - 0.5 * rows.truncated
+        weight = jnp.where(batch.valid, rows.reward + ends, 0.0)[..., None]
+        push = jnp.mean(weight * rows.action * jnp.tanh(rows.obs + 2.0 * rows.next_obs), axis=(0, 1))
         gain = state["gain"] + 0.1 * push + 0.01 * jax.random.normal(key, (1, 2))
         if self.spoils:
             gain = jnp.where(state["updates"] == 1, jnp.nan, gain)
-        kept = {name: getattr(batch, name) for name in batch.__dataclass_fields__}
-        logged = {"push": jnp.linalg.norm(push), "reward": batch.reward.mean()}
-        return state | {"gain": gain, "updates": state["updates"] + 1, "batch": kept}, logged
+        kept = {name: getattr(rows, name) for name in rows.__dataclass_fields__} | {"valid": batch.valid}
+        metrics = {"push": jnp.linalg.norm(push), "reward": jnp.mean(rows.reward)}
+        return state | {"gain": gain, "updates": state["updates"] + 1, "batch": kept}, metrics
 
 
 class Slope(AbstractEnv):

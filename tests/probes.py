@@ -116,6 +116,7 @@ def signatures(constants) -> Ensemble:
     return linear_ensemble(np.zeros((m, 2, 2)), action, offsets, np.full((m, 2), NO_NOISE))
 
 
+@eqx.filter_jit
 def shaken(tree, size: float = 0.1):
     """The same tree with every real array in it moved a little, each differently: what a refit does to a model."""
     leaves, structure = jax.tree.flatten(tree)
@@ -126,6 +127,18 @@ def shaken(tree, size: float = 0.1):
         return leaf * (1 + size / (2 + index)) + size / (3 + index)
 
     return jax.tree.unflatten(structure, [move(index, leaf) for index, leaf in enumerate(leaves)])
+
+
+@eqx.filter_jit
+def jitted(function, *args):
+    """`function(*args)` in one program, where eager `jnp` compiles one for each operation."""
+    return function(*args)
+
+
+@eqx.filter_jit
+def at(tree, index: int):
+    """The element `index` of every array of a tree, in one program."""
+    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, tree)
 
 
 class Traces:

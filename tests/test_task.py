@@ -15,14 +15,14 @@ def paid(obs, action, next_obs):
 
 @pytest.mark.parametrize(("low", "high"), [([-np.inf, 0.0], [1.0, 2.0]), ([0.0, 1.0], [1.0, -1.0]), ([np.nan], [1.0])])
 def test_limits_are_finite_and_in_order(low, high):
-    with pytest.raises(InputError, match="action limits must be finite and low at most high"):
+    with pytest.raises(InputError, match="action limits must be finite with low at most high"):
         task_of(paid, 2, low, high)
 
 
 def test_one_hot_actions_lie_between_zero_and_one():
     assert task_of(paid, 2, [0.0, 0.0], [1.0, 1.0], categorical=True).categorical
     with pytest.raises(
-        InputError, match=r"one-hot actions have the limits 0 and 1, got low=\[0. 0.\] and high=\[1. 2.\]"
+        InputError, match=r"one-hot actions must have the limits 0 and 1, got low=\[0. 0.\] and high=\[1. 2.\]"
     ):
         task_of(paid, 2, [0.0, 0.0], [1.0, 2.0], categorical=True)
 

@@ -9,6 +9,7 @@ from jaxtyping import Array
 
 from handful.data.dataset import Dataset
 from handful.data.features import Features
+from handful.data.grid import Axis, Grid
 from handful.data.scaling import Standardiser
 from handful.envs.acrobot import Acrobot
 from handful.envs.cartpole import CartPoleSwingUp
@@ -22,13 +23,13 @@ from handful.models.ensemble_learner import EnsembleLearner
 from handful.models.gp.learner import GPLearner
 from handful.models.known import KnownDynamics
 from handful.models.linear import LinearLearner
-from handful.models.mean_dynamics import MeanDynamics
 from handful.models.physics_laws import Derivative
 from handful.models.physics_learner import PhysicsLearner
 from handful.models.physics_parameters import Parameter
 from handful.models.recalibrated import Recalibrated
 from handful.models.residual import Residual
 from handful.models.trust import Trust
+from handful.optimiser import Adam
 from handful.planning.categorical_cem import CategoricalCEM
 from handful.planning.cem import CEM
 from handful.planning.gradient import GradientPlanner
@@ -39,31 +40,29 @@ from handful.planning.mppi import MPPI
 from handful.planning.policy_guided import PolicyGuided
 from handful.planning.problem import Problem
 from handful.planning.shooting import RandomShooting
-from handful.policies.choices import Choices, EpsilonGreedy
+from handful.policies.discrete_actions import DiscreteActions, EpsilonGreedy
 from handful.policies.mlp import MLP
 from handful.policies.radial import RadialPolicy
 from handful.policies.simple import ConstantPolicy, OpenLoop, UniformPolicy
 from handful.policies.stochastic import Mode, StochasticPolicy
 from handful.policy_optimization.actor_critic import a2c
-from handful.policy_optimization.base import Nets
+from handful.policy_optimization.base import ActorCriticNets
 from handful.policy_optimization.baselines import LearnedValue
 from handful.policy_optimization.ppo import PPO
 from handful.policy_optimization.reinforce import Reinforce
 from handful.policy_optimization.returns import GAE
-from handful.policy_optimization.steps import Adam
 from handful.policy_optimization.surrogate import Penalised
 from handful.policy_optimization.trpo import TRPO, TrustRegion
 from handful.propagation.distribution_sampling import DistributionSampling, Expectation, MomentMatching
-from handful.propagation.epistemic_only import EpistemicOnly
+from handful.propagation.epistemic_only import EpistemicOnly, MeanDynamics
 from handful.propagation.risk import CVaR, Mean, MeanStd
 from handful.propagation.trajectory_sampling import TS1, TSInf
 from handful.types import Transition
 from handful.values.dqn import DQN
 from handful.values.dyna import DynaQ
-from handful.values.grid import Axis, Grid
 from handful.values.linear_features import Cells, Fourier, Tiles
 from handful.values.temporal_difference import ExpectedSarsa, Sarsa, TemporalDifference
-from probes import Linear, shaken, task_of
+from probes import Linear, at, jitted, shaken, task_of
 
 MEMBERS, PARTICLES, HORIZON = 3, 6, 4
 OBS = jnp.array([0.4, 2.7, -1.3])
@@ -82,17 +81,23 @@ PLAN = TASK.low + (TASK.high - TASK.low) * jnp.linspace(0.1, 0.8, HORIZON * 2).r
 
 @functools.cache
 def ensemble():
-    learner = EnsembleLearner(hidden=(7, 5), decay=jnp.array([1e-4, 2e-4, 3e-4]), members=MEMBERS)
-    belief = shaken(learner.model(learner.init(jax.random.key(11), TASK)))
+    learner = EnsembleLearner(hidden=(7, 5), weight_decay=jnp.array([1e-4, 2e-4, 3e-4]), members=MEMBERS)
     offsets = 0.1 * jnp.arange(1.0, MEMBERS + 1)[:, None] * jnp.array([1.0, -2.0, 3.0, 0.5, 1.0, -0.5])
     last = lambda belief: belief.members.net.biases[-1]  # noqa: E731
-    return eqx.tree_at(last, belief, last(belief) + offsets)
+
+    def make(key, task):
+        belief = shaken(learner.model(learner.init(key, task)))
+        return eqx.tree_at(last, belief, last(belief) + offsets)
+
+    return jitted(make, jax.random.key(11), TASK)
 
 
+@functools.cache
 def network_world():
-    return jax.tree.map(lambda leaf: leaf[1], ensemble().members)
+    return at(ensemble().members, 1)
 
 
+@functools.cache
 def known():
     A = jnp.array([[1.0, 0.05, 0.1], [0.0, 0.9, 0.2], [-0.3, 0.0, 0.95]])
     return KnownDynamics(Linear(A, jnp.array([[0.1, 0.0], [0.3, -0.2], [0.0, 0.5]])))
@@ -104,7 +109,8 @@ def recorded():
     obs_key, action_key, noise_key = jax.random.split(jax.random.key(3), 3)
     obs = jax.random.normal(obs_key, (12, 3))
     action = jax.random.uniform(action_key, (12, 2), minval=TASK.low, maxval=TASK.high)
-    following = jax.vmap(known().function)(obs, action) + 0.1 * jax.random.normal(noise_key, (12, 3))
+    step = lambda key, obs, action: jax.vmap(known().function)(obs, action) + 0.1 * jax.random.normal(key, (12, 3))  # noqa: E731
+    following = jitted(step, noise_key, obs, action)
     no = jnp.zeros(12, bool)
     return Dataset.empty(TASK, 12).add(Transition(obs, action, jnp.ones(12), following, no, no), 0)
 
@@ -112,21 +118,26 @@ def recorded():
 @functools.cache
 def bayesian_linear():
     learner = LinearLearner(ridge=0.5, noise_scale=0.1)
-    state, _ = learner.fit(jax.random.key(0), learner.init(jax.random.key(1), TASK), recorded())
+    fit = lambda key, task, data: learner.fit(key, learner.init(jax.random.key(1), task), data)  # noqa: E731
+    state, _ = jitted(fit, jax.random.key(0), TASK, recorded())
     return learner.model(state)
 
 
 def one_world(belief):
-    return jax.tree.map(lambda leaf: leaf[1], belief.worlds(jax.random.key(2), 3))
+    return at(jitted(belief.worlds, jax.random.key(2), 3), 1)
 
 
 @functools.cache
 def gaussian_process():
-    learner = GPLearner(most_points=12)
-    belief = learner.model(learner.init(jax.random.key(11), TASK))
-    obs = OBS + jnp.linspace(-1.2, 0.9, 27).reshape(9, 3)
-    action = ACTION + jnp.linspace(-0.5, 0.4, 18).reshape(9, 2)
-    return belief.append(obs, action, obs + 0.3 * jnp.sin(obs) + 0.2 * action.sum(1, keepdims=True))
+    learner = GPLearner(max_points=12)
+
+    def make(key, task):
+        belief = learner.model(learner.init(key, task))
+        obs = OBS + jnp.linspace(-1.2, 0.9, 27).reshape(9, 3)
+        action = ACTION + jnp.linspace(-0.5, 0.4, 18).reshape(9, 2)
+        return belief.append(obs, action, obs + 0.3 * jnp.sin(obs) + 0.2 * action.sum(1, keepdims=True))
+
+    return jitted(make, jax.random.key(11), TASK)
 
 
 class Drift(eqx.Module):
@@ -142,7 +153,7 @@ class Drift(eqx.Module):
 def physics():
     parameters = [Parameter("gain", 1.3, low=0.0), Parameter("drag", 0.6, low=-1.0, high=2.0)]
     learner = PhysicsLearner(Derivative(Drift()), parameters, noise=0.05)
-    belief = learner.model(learner.init(jax.random.key(3), TASK))
+    belief = learner.model(jitted(learner.init, jax.random.key(3), TASK))
     return eqx.tree_at(lambda b: b.centre, belief, belief.centre + jnp.array([0.3, -0.2]))  # off the guess
 
 
@@ -150,7 +161,7 @@ def physics():
 def residual():
     """Trust is between none and all at `OBS`, so that both parts count."""
     features = Features.of(TASK)
-    anchors = features.inputs(OBS, ACTION) + jnp.linspace(0.4, 1.3, 24).reshape(4, 6)
+    anchors = jitted(features.inputs, OBS, ACTION) + jnp.linspace(0.4, 1.3, 24).reshape(4, 6)
     numbers = (jnp.asarray(value, jnp.float32) for value in (1.1, 0.9, 0.8))
     trust = Trust(Standardiser.identity(6), anchors, *numbers)
     return Residual(known(), bayesian_linear(), trust, features)
@@ -163,13 +174,13 @@ MODELS = {
     "Recalibrated": lambda: Recalibrated(ensemble(), 1.4),
     "MeanDynamics": lambda: MeanDynamics(bayesian_linear()),
     "BayesianLinear": bayesian_linear,
-    "LinearWorld": lambda: one_world(bayesian_linear()),
+    "LinearWorld": functools.cache(lambda: one_world(bayesian_linear())),
     "GaussianProcess": gaussian_process,
-    "GPWorld": lambda: one_world(gaussian_process()),
+    "GPWorld": functools.cache(lambda: one_world(gaussian_process())),
     "Physics": physics,
-    "PhysicsWorld": lambda: one_world(physics()),
+    "PhysicsWorld": functools.cache(lambda: one_world(physics())),
     "Residual": residual,
-    "ResidualWorld": lambda: one_world(residual()),
+    "ResidualWorld": functools.cache(lambda: one_world(residual())),
 }
 
 BELIEFS = [name for name in MODELS if not name.endswith("World")]
@@ -210,20 +221,25 @@ POLICIES = {
     "UniformPolicy": lambda: UniformPolicy.of(TASK),
     "ConstantPolicy": lambda: ConstantPolicy(ACTION),
     "OpenLoop": lambda: OpenLoop(PLAN),
-    "RadialPolicy": lambda: RadialPolicy.covering(
-        jax.random.key(5), TASK, OBS + jnp.linspace(-1.0, 2.0, 12).reshape(4, 3), jnp.ones(4, bool), 5
+    "RadialPolicy": functools.cache(
+        lambda: jitted(
+            RadialPolicy.covering,
+            *(jax.random.key(5), TASK, OBS + jnp.linspace(-1.0, 2.0, 12).reshape(4, 3), jnp.ones(4, bool), 5),
+        )
     ),
     "MPC": lambda: MPC(CEM(HORIZON, candidates=24, elites=5, iterations=3), problem()),
-    "StochasticPolicy": lambda: StochasticPolicy.gaussian(jax.random.key(5), TASK, (5,)),
-    "EpsilonGreedy": lambda: EpsilonGreedy(MLP.init(jax.random.key(5), (3, 7, 9)), Choices.of(TASK, 3)),
-    "Mode": lambda: Mode(StochasticPolicy.gaussian(jax.random.key(5), TASK, (5,), squash=True)),
+    "StochasticPolicy": lambda: jitted(StochasticPolicy.gaussian, jax.random.key(5), TASK, (5,)),
+    "EpsilonGreedy": lambda: EpsilonGreedy(jitted(MLP.init, jax.random.key(5), (3, 7, 9)), DiscreteActions.of(TASK, 3)),
+    "Mode": lambda: Mode(
+        jitted(lambda key: StochasticPolicy.gaussian(key, TASK, (5,), squash=True), jax.random.key(5))
+    ),
 }
 
-FORESIGHT = GAE(discount=0.6, decay=0.8)
-FEW = {"envs": 8, "length": 4, "nets": Nets((8,)), "advantages": FORESIGHT}
-QUICK = Adam(rate=0.03, longest=jnp.inf)
+FORESIGHT = GAE(discount=0.6, gae_lambda=0.8)
+FEW = {"num_envs": 8, "num_steps": 4, "nets": ActorCriticNets((8,)), "advantages": FORESIGHT}
+QUICK = Adam(learning_rate=0.03, max_grad_norm=jnp.inf)
 
-STEPS = {"envs": 8, "length": 4, "discount": 0.6, "exploration_steps": 1000, "epsilon": 0.02}
+STEPS = {"num_envs": 8, "num_steps": 4, "discount": 0.6, "exploration_steps": 1000, "epsilon": 0.02}
 
 
 def cut(task):
@@ -235,33 +251,37 @@ def cut(task):
 LEARNERS = {
     "PPO": lambda task: PPO(**FEW, epochs=3, minibatches=2, adam=QUICK),
     "PPO-penalty": lambda task: PPO(
-        **FEW | {"nets": Nets((8,), squash=True, standardise=True)},
+        **FEW | {"nets": ActorCriticNets((8,), squash=True, standardise=True)},
         epochs=3,
         minibatches=2,
         surrogate=Penalised(),
         adam=QUICK,
     ),
-    "A2C": lambda task: a2c(**FEW, rate=0.03),
+    "A2C": lambda task: a2c(**FEW, learning_rate=0.03),
     "TRPO": lambda task: TRPO(
-        **FEW, region=TrustRegion(delta=0.03, updates=200, products=4), adam=QUICK, value_epochs=3, value_minibatches=2
+        **FEW,
+        region=TrustRegion(delta=0.03, decay_updates=200, cg_iterations=4),
+        adam=QUICK,
+        value_epochs=3,
+        value_minibatches=2,
     ),
     "REINFORCE": lambda task: Reinforce(
-        envs=8,
-        length=task.horizon,
+        num_envs=8,
+        num_steps=task.horizon,
         discount=0.6,
-        baseline=LearnedValue((8,), QUICK, steps=5, size=16),
-        nets=Nets((8,)),
+        baseline=LearnedValue((8,), QUICK, gradient_steps=5, batch_size=16),
+        nets=ActorCriticNets((8,)),
         adam=QUICK,
     ),
     "DQN": lambda task: DQN(
-        envs=8,
-        length=4,
+        num_envs=8,
+        num_steps=4,
         hidden=(8,),
         capacity=500,
         batch_size=16,
         gradient_steps=10,
         discount=0.6,
-        rate=0.02,
+        learning_rate=0.02,
         target_update_every=10,
         learning_starts=0,
         exploration_steps=1000,
@@ -270,7 +290,7 @@ LEARNERS = {
     "Q-learning": lambda task: TemporalDifference(Fourier(cut(task), order=1), **STEPS),
     "SARSA": lambda task: TemporalDifference(Tiles(cut(task), tilings=2), Sarsa(), **STEPS),
     "expected SARSA": lambda task: TemporalDifference(Cells(cut(task)), ExpectedSarsa(), **STEPS),
-    "Dyna-Q": lambda task: DynaQ(TemporalDifference(Cells(cut(task)), **STEPS), planning=2),
+    "Dyna-Q": lambda task: DynaQ(TemporalDifference(Cells(cut(task)), **STEPS), planning_steps=2),
 }
 
 CONTINUOUS = {"PPO-penalty", "TRPO"}  # learners that are tried on continuous actions; the others, on categories
@@ -285,7 +305,7 @@ LEARNED_VALUES = {
     "Q-learning": lambda state, obs: state.values(obs).max(),
     "SARSA": lambda state, obs: state.values(obs).max(),
     "expected SARSA": lambda state, obs: state.values(obs).max(),
-    "Dyna-Q": lambda state, obs: state.learned.values(obs).max(),
+    "Dyna-Q": lambda state, obs: state.td.values(obs).max(),
 }
 
 ENVS = {

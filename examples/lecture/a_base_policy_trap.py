@@ -1,8 +1,8 @@
-"""The base-policy trap: a model fitted once under the base policy goes over the top; aggregation repairs it.
+"""The base-policy trap: plans in a model fitted once, under the base policy, overshoot; aggregating data corrects it.
 
-A walker sees where it is and how high; it is paid its height. Random steps (the base policy) stay on the near slope,
-where further right is always higher. A plan through that model goes right for ever: over the top, and off the far,
-steeper side. Adding what was met to the data, and fitting again, puts the top where it is.
+A walker observes its position and height; the reward is the height. Random steps (the base policy) stay on the near
+slope, where further right is always higher. A plan in that model always goes right: over the top, and down the far,
+steeper side. Adding the visited states to the data, and fitting again, corrects the model.
 
 python examples/lecture/a_base_policy_trap.py
 """

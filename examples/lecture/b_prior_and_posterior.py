@@ -1,7 +1,7 @@
 """A Gaussian process before and after data: functions drawn from the prior, then from the posterior.
 
-The prior's draws are what is thought possible. Eight noisy points leave only those that pass near them: the draws agree
-there, and part where nothing was seen. Each draw is one world, a function that can be rolled forward.
+Draws from the prior show which functions are possible. After eight noisy points the draws agree near them and differ
+elsewhere. Each draw is one world, a function that can be rolled out.
 
 python examples/lecture/b_prior_and_posterior.py
 """
@@ -15,9 +15,8 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 
-from handful.models.gp.covariance import Covariance
-from handful.models.gp.function_samples import FunctionSample
-from handful.models.gp.kernels import SquaredExponential
+from handful.models.gp.belief import FunctionSample
+from handful.models.gp.kernels import Covariance, SquaredExponential
 from handful.models.gp.posterior import Posterior
 
 DRAWS = 8

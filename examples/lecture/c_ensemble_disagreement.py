@@ -1,7 +1,8 @@
 """An ensemble agrees where there are data and disagrees where there are none.
 
-Five probabilistic nets see y = sin(3x) + noise on two stretches of x; the noise grows to the right. Between and beyond
-the stretches their means part: epistemic variance. Within, each net has learned the noise: aleatoric variance.
+Five probabilistic nets are fitted to y = sin(3x) + noise on two intervals of x; the noise grows to the right. Between
+and beyond the intervals their means differ: epistemic variance. Inside, each net has learned the noise: aleatoric
+variance.
 
 python examples/lecture/c_ensemble_disagreement.py
 """

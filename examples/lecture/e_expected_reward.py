@@ -1,8 +1,8 @@
 """The expected reward under a prediction with high variance is not the reward of the expected prediction.
 
-The best spot is just before an edge, and the closer one aims at it the less sure is where one lands. By the reward of
-the mean landing one should aim at the edge itself; by the mean of the reward over what may happen, well short of it.
-This is why plans are scored in many worlds: caution needs no extra term where the reward itself is sharp.
+The reward is highest just before an edge, and the closer one aims at it, the larger the variance of the landing place.
+The reward of the mean landing place is highest at the edge itself, the mean of the reward well before it. This is why
+plans are evaluated in many worlds: if the reward is steep, caution needs no extra term.
 
 python examples/lecture/e_expected_reward.py
 """
@@ -41,16 +41,16 @@ def main() -> None:
     model, plans = Landing(lambda obs, action: action), jnp.linspace(0.0, 0.999, 200)[:, None, None]
     figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
     for name, propagator in (("reward of the mean", Expectation()), ("mean of the reward", DistributionSampling(4000))):
-        worth = np.asarray(
+        values = np.asarray(
             eqx.filter_jit(Problem(task, model, propagator).evaluate)(jax.random.key(0), jnp.zeros(1), plans)
         )
-        best = float(plans[worth.argmax(), 0, 0])
-        ax.plot(plans[:, 0, 0], worth, label=f"{name}: aims at {best:.2f}")
+        best = float(plans[values.argmax(), 0, 0])
+        ax.plot(plans[:, 0, 0], values, label=f"{name}: aims at {best:.2f}")
         earned = Problem(task, model, DistributionSampling(4000)).evaluate(
             jax.random.key(1), jnp.zeros(1), jnp.full((1, 1, 1), best)
         )
-        print(f"{name:20s} chooses {best:.2f}, expects {worth.max():.2f}, earns {float(earned[0]):.2f}")
-    ax.set(xlabel="where to aim [m]", ylabel="worth", title="A plan's worth, scored in two ways")
+        print(f"{name:20s} chooses {best:.2f}, expects {values.max():.2f}, earns {float(earned[0]):.2f}")
+    ax.set(xlabel="where to aim [m]", ylabel="value", title="The value of a plan, computed in two ways")
     ax.legend(fontsize=8)
     figure.savefig(out, dpi=150)
     print(f"figure: {out}")

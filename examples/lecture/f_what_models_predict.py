@@ -1,7 +1,7 @@
 """PETS's figure of models: mean square error and likelihood on held-out trials of D, P, DE, PE and a Gaussian process.
 
-D is one net with constant noise, P one probabilistic net; DE and PE are ensembles of five of them. All see the same
-rows; all are judged on a trial that none has seen, one step ahead. Trials are pink noise, not steered by a model.
+D is one net with constant noise, P one probabilistic net; DE and PE are ensembles of five of them. All are fitted to
+the same transitions and scored on a held-out trial, one step ahead. Actions are pink noise, not planned.
 
 python examples/lecture/f_what_models_predict.py
 """
@@ -29,7 +29,7 @@ def learners() -> dict[str, AbstractLearner]:
     """By the paper's letters."""
     constant = lambda learner: dataclasses.replace(learner, noise=Noise(constant=True))  # noqa: E731
     one, five = pets_learner(members=1), pets_learner(members=5)
-    return {"D": constant(one), "P": one, "DE": constant(five), "PE": five, "GP": GPLearner(most_points=300)}
+    return {"D": constant(one), "P": one, "DE": constant(five), "PE": five, "GP": GPLearner(max_points=300)}
 
 
 def main() -> None:

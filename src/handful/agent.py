@@ -1,7 +1,7 @@
 """The agent: it acts on a system, learns from what happened, and stands for a controller at any time."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
 from jaxtyping import Array, PRNGKeyArray
@@ -25,13 +25,22 @@ class AbstractAgent(eqx.Module):
     it is the same for all seeds, and its goals may change between two calls without recompiling.
     """
 
-    num_envs: eqx.AbstractVar[int]  # environments side by side
-    num_steps: eqx.AbstractVar[int | None]  # [steps] in each of them between two updates; None: a whole trial
+    if TYPE_CHECKING:  # type checkers would take abstract variables for the first arguments of every constructor
+        num_envs: ClassVar[Any]
+        num_steps: ClassVar[Any]
+    else:
+        num_envs: eqx.AbstractVar[int]  # environments side by side
+        num_steps: eqx.AbstractVar[int | None]  # [steps] in each of them between two updates; None: a whole trial
 
     @property
     def episodic(self) -> bool:
         """Whether every environment is reset before each batch, and only its first trial counts."""
         return False
+
+    @property
+    def trial_by_trial(self) -> bool:
+        """Whether it learns from one trial before it acts in the next, instead of in rounds of many updates."""
+        return self.num_steps is None and self.num_envs == 1
 
     @abstractmethod
     def init(self, key: PRNGKeyArray, task: Task) -> Any:

@@ -1,4 +1,4 @@
-"""The devices that share work: all local ones of the default kind."""
+"""The devices that work is distributed over: all local ones of the default kind."""
 
 import dataclasses
 from typing import TypeVar
@@ -14,17 +14,17 @@ AXIS = "devices"
 
 
 def all_devices() -> Mesh | None:
-    """A mesh of all local devices of the default kind; None where there is only one.
+    """A mesh of all local devices of the default kind; None if there is only one.
 
-    A CPU counts as one device unless XLA is told otherwise before it starts, as the command line does: handing cores
-    whole shares of the work costs less than handing them pieces of each operation.
+    A CPU is one device unless XLA is configured otherwise before it starts, as the command line does: it is faster to
+    give each core its own share of the work than a part of each operation.
     """
     devices = jax.local_devices()
     return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,)) if len(devices) > 1 else None
 
 
 def undivided(module: Module) -> Module:
-    """The same module without a mesh in it: all of its work on one device, for when devices share something larger."""
+    """The same module without any mesh: its work is done on one device, since something larger is distributed."""
     fields = {field.name: getattr(module, field.name) for field in dataclasses.fields(module)}
     alone = {
         name: None if isinstance(value, Mesh) else undivided(value)
@@ -36,12 +36,12 @@ def undivided(module: Module) -> Module:
 
 
 def everywhere(mesh: Mesh | None, tree: Tree) -> Tree:
-    """The same arrays on every device, as work that is shared leaves them: what starts so is compiled for once."""
+    """The arrays replicated on every device, as distributed work returns them, so that functions compile once."""
     return tree if mesh is None else jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def placed_like(value: jax.typing.ArrayLike, like: jax.Array) -> jax.Array:
-    """An array from outside on the devices that `like` is on, if it is on several."""
+    """An array from the host on the devices of `like`, if these are several."""
     return (
         jax.device_put(value, like.sharding) if isinstance(like.sharding, NamedSharding) else jax.numpy.asarray(value)
     )

@@ -1,4 +1,4 @@
-"""Fields that are numbers, held as arrays so that a new value never recompiles."""
+"""Numeric fields, stored as arrays so that a new value does not recompile anything."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from handful.errors import InputError
 
-# What such a field is, once its converter has run. Constructors take plain numbers too, so type checkers see Any.
+# The type of such a field once its converter has run. Constructors take plain numbers too, so type checkers see Any.
 if TYPE_CHECKING:
     Real = Any
     Whole = Any
@@ -26,13 +26,14 @@ _as_int = partial(jnp.asarray, dtype=int)
 def real(default: Any = ...) -> Any:
     """A field of the default float type.
 
-    Without the type, JAX would make a Python number a weakly typed array, and any other array in its place retraces.
+    Without a dtype, JAX would make a Python number a weakly typed array, and any other array in its place would
+    retrace.
     """
     return eqx.field(converter=_as_float) if default is ... else eqx.field(converter=_as_float, default=default)
 
 
 def maybe_real() -> Any:
-    """As `real`, or None, which it is if left out."""
+    """As `real`, or None by default."""
     return eqx.field(converter=lambda value: None if value is None else _as_float(value), default=None)
 
 
@@ -42,14 +43,27 @@ def whole(default: Any = ...) -> Any:
 
 
 def check_within(
-    module: eqx.Module, name: str, low: float, high: float = np.inf, *, least_excluded: bool = False
+    module: eqx.Module,
+    name: str,
+    low: float,
+    high: float = np.inf,
+    *,
+    least_excluded: bool = False,
+    finite: bool = False,
 ) -> None:
-    """Raises `InputError` where the numbers in a field are not from `low` to `high`; silent while they are traced."""
+    """Raises `InputError` unless all numbers in a field are from `low` to `high`; passes while they are traced."""
     value = getattr(module, name)
-    if isinstance(value, Tracer) or not eqx.is_array_like(value):  # under a transformation, or in place of numbers
+    if isinstance(value, Tracer) or not eqx.is_array_like(value):  # under a transformation, or a placeholder
         return
     numbers = np.asarray(value)
-    if not (((numbers > low) if least_excluded else (numbers >= low)) & (numbers <= high)).all():
-        asked = f"above {low:g}" if least_excluded else f"at least {low:g}"
-        asked = asked if high == np.inf else f"from {low:g} to {high:g}"
-        raise InputError(f"{name} must be {asked}, got {numbers}")
+    within = ((numbers > low) if least_excluded else (numbers >= low)) & (numbers <= high)
+    if not (within & (np.isfinite(numbers) | (not finite))).all():
+        bounds = f"above {low:g}" if least_excluded else f"at least {low:g}"
+        bounds = (
+            bounds
+            if high == np.inf
+            else f"{bounds} and at most {high:g}"
+            if least_excluded
+            else f"from {low:g} to {high:g}"
+        )
+        raise InputError(f"{name} must be {'finite and ' if finite else ''}{bounds}, got {numbers}")

@@ -1,4 +1,4 @@
-"""From a time derivative to the state a while later."""
+"""Numerical integration of ordinary differential equations."""
 
 from collections.abc import Callable
 
@@ -9,15 +9,15 @@ from jaxtyping import Array, Float
 def runge_kutta(
     derivative: Callable[[Float[Array, "s"]], Float[Array, "s"]], state: Float[Array, "s"], dt: float, substeps: int
 ) -> Float[Array, "s"]:
-    """`substeps` equal steps of the classical fourth-order method for an autonomous system."""
+    """The state after `dt` [s], by `substeps` equal steps of the classical fourth-order method."""
     step = dt / substeps
 
-    def once(x: Float[Array, "s"], _: None) -> tuple[Float[Array, "s"], None]:
+    def substep(x: Float[Array, "s"], _: None) -> tuple[Float[Array, "s"], None]:
         k1 = derivative(x)
         k2 = derivative(x + step / 2 * k1)
         k3 = derivative(x + step / 2 * k2)
         k4 = derivative(x + step * k3)
         return x + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4), None
 
-    # Not unrolled: what a user's function costs to compile is paid once a loop, and a fit has several.
-    return jax.lax.scan(once, state, length=substeps)[0]
+    # Not unrolled, so that the function is compiled once per loop.
+    return jax.lax.scan(substep, state, length=substeps)[0]

@@ -1,4 +1,4 @@
-"""A task: what is wanted of a system, apart from how the system moves."""
+"""The task: rewards, termination and action limits, independent of the dynamics of the system."""
 
 from collections.abc import Callable
 
@@ -16,29 +16,31 @@ Terminated = Callable[[Float[Array, "o"]], Bool[Array, ""]]
 
 
 def never(obs: Float[Array, "o"]) -> Bool[Array, ""]:
-    """The termination of a task that only time ends."""
+    """The termination of a task that ends by its time limit only."""
     return jnp.zeros((), bool)
 
 
 class Task(eqx.Module):
-    """What is wanted, written once: the environment pays by it and the planner plans by it.
+    """The one definition of a task, which both the environment and the planner use.
 
-    A `reward` or `terminated` that is itself an `equinox.Module` may hold goals as array fields; changing them
-    recompiles nothing.
+    A `reward` or `terminated` that is an `equinox.Module` may have goals as array fields; changing them recompiles
+    nothing.
 
-    Raises `InputError` where limits, names and indices do not fit each other.
+    Raises `InputError` if limits, names and indices do not fit each other.
     """
 
     reward: Reward  # reward(obs, action, next_obs)
-    low: Float[Array, "a"]  # least action
-    high: Float[Array, "a"]  # greatest action
-    names: tuple[str, ...] = eqx.field(static=True)  # one per observation entry, units in brackets
-    dt: float = eqx.field(static=True)  # [s] one control step
+    low: Float[Array, "a"]  # lower limits of actions
+    high: Float[Array, "a"]  # upper limits of actions
+    names: tuple[str, ...] = eqx.field(static=True)  # of the entries of the observation, units in brackets
+    dt: float = eqx.field(static=True)  # [s] of one control step
     horizon: int = eqx.field(static=True)  # [steps] length of a trial
     terminated: Terminated = never  # terminated(next_obs)
-    angles: tuple[int, ...] = eqx.field(static=True, default=())  # entries that nets see as sine and cosine
-    memoryless: tuple[int, ...] = eqx.field(static=True, default=())  # entries predicted as they are, never an input
-    categorical: bool = eqx.field(static=True, default=False)  # an action is one category of many, as a one-hot vector
+    angles: tuple[int, ...] = eqx.field(static=True, default=())  # entries that models take as sine and cosine
+    memoryless: tuple[int, ...] = eqx.field(
+        static=True, default=()
+    )  # entries that are predicted directly and are never inputs
+    categorical: bool = eqx.field(static=True, default=False)  # actions are categories, as one-hot vectors
     discount: Real = real(1.0)
 
     def __check_init__(self) -> None:
@@ -50,9 +52,9 @@ class Task(eqx.Module):
         if not any(isinstance(limit, Tracer) for limit in limits):
             low, high = (np.asarray(limit) for limit in limits)
             if not (np.isfinite(low) & np.isfinite(high) & (low <= high)).all():
-                raise InputError(f"action limits must be finite and low at most high, got low={low} and high={high}")
+                raise InputError(f"action limits must be finite with low at most high, got low={low} and high={high}")
             if self.categorical and ((low != 0).any() or (high != 1).any()):
-                raise InputError(f"one-hot actions have the limits 0 and 1, got low={low} and high={high}")
+                raise InputError(f"one-hot actions must have the limits 0 and 1, got low={low} and high={high}")
         if self.horizon < 1:
             raise InputError(f"a trial must last at least one step, got horizon={self.horizon}")
         for field in ("angles", "memoryless"):
@@ -71,7 +73,7 @@ class Task(eqx.Module):
         return self.low.shape[0]
 
     def check(self, *, obs: Array | None = None, action: Array | None = None) -> None:
-        """Raises `InputError` where an observation or an action has another shape than this task's."""
+        """Raises `InputError` if an observation or an action has the wrong shape."""
         for what, value, size in (("an observation", obs, self.obs_size), ("an action", action, self.action_size)):
             if value is not None and jnp.shape(value) != (size,):
                 raise InputError(f"{what} of this task must have the shape ({size},), got {jnp.shape(value)}")

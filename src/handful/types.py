@@ -1,11 +1,11 @@
-"""What passes between the layers: one step, one transition, one rollout, one prediction."""
+"""Data that pass between layers: steps, transitions, batches, rollouts and predictions."""
 
 import equinox as eqx
 from jaxtyping import Array, Bool, Float
 
 
 class Step(eqx.Module):
-    """What an environment answers to an action. A time limit is the task's affair, not the environment's."""
+    """The result of an action in an environment. Time limits belong to the task, not to the environment."""
 
     obs: Float[Array, "o"]  # the observation after the action, before any reset
     reward: Float[Array, ""]
@@ -18,35 +18,35 @@ class Transition(eqx.Module):
     obs: Float[Array, "*b o"]
     action: Float[Array, "*b a"]
     reward: Float[Array, "*b"]
-    next_obs: Float[Array, "*b o"]  # always the true one, before any reset
-    terminated: Bool[Array, "*b"]  # the task ended: nothing follows
-    truncated: Bool[Array, "*b"]  # only the time ran out: the value of next_obs counts
+    next_obs: Float[Array, "*b o"]  # the one before any reset
+    terminated: Bool[Array, "*b"]  # the task ended: the value of next_obs is zero
+    truncated: Bool[Array, "*b"]  # by the time limit: the value of next_obs counts
 
 
 class Batch(eqx.Module):
     """Interaction that an agent learns from: time t, environment n.
 
-    In `transitions`, `action` holds raw actions where the actor is an `AbstractActor`, and environment actions
+    In `transitions`, `action` holds raw actions if the actor is an `AbstractActor`, and environment actions
     otherwise.
     """
 
     transitions: Transition  # leading axes t n
-    valid: Bool[Array, "t n"]  # rows that count; those after the end of a trial that must be whole do not
+    valid: Bool[Array, "t n"]  # rows that count; not those after the first trial of an episodic agent
 
 
 class Rollout(eqx.Module):
-    """Particles that followed one plan or policy through the worlds of a belief."""
+    """Particles that followed a plan or policy in the worlds of a belief."""
 
     actions: Float[Array, "p h a"]
     obs: Float[Array, "p h+1 o"]
 
 
 class Prediction(eqx.Module):
-    """A belief's next observation, with its uncertainty split in two.
+    """The next observation predicted by a belief, with its uncertainty in two parts.
 
-    The total variance is `aleatoric + epistemic`; stds are never added.
+    The total variance is `aleatoric + epistemic`; stds do not add up.
     """
 
     mean: Float[Array, "o"]
-    aleatoric: Float[Array, "o"]  # variance that stays however much data come: process noise
-    epistemic: Float[Array, "o"]  # variance that data would remove: disagreement between worlds
+    aleatoric: Float[Array, "o"]  # variance of the process noise, which more data do not reduce
+    epistemic: Float[Array, "o"]  # variance between worlds, which more data would reduce

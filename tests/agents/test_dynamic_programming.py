@@ -7,15 +7,16 @@ import pytest
 
 from handful.agents.dynamic_programming import DPAgent
 from handful.data.dataset import Dataset
+from handful.data.grid import Axis, Grid, turn
 from handful.envs.base import AbstractEnv
+from handful.envs.registry import info_of
 from handful.errors import InputError
+from handful.learning import learn
+from handful.policies.discrete_actions import DiscreteActions
 from handful.task import Task
-from handful.training.learn import learn
 from handful.types import Step, Transition
 from handful.values.cell_dynamics import CellDynamics
-from handful.values.grid import Axis, Grid, turn
-from handful.values.grids import grid_of
-from probes import task_of
+from probes import jitted, task_of
 
 KEY = jax.random.key(2)
 GRID = Grid((Axis(0, 7, -0.5, 6.5),), 1)
@@ -46,20 +47,20 @@ def test_it_learns_the_way_and_its_policy_and_model_are_right():
     assert 2.4 < float(told.mean[0]) <= 3.0
 
 
-def test_what_was_never_met_counts_as_told():
+def test_pairs_that_were_never_visited_have_the_given_value():
     rows = Transition(
         jnp.array([[2.0]]), jnp.array([[1.0]]), jnp.array([-2.0]), jnp.array([[3.0]]), *jnp.zeros((2, 1), bool)
     )
     data = Dataset.empty(WALK, 5).add(rows, 0)
     agent = DPAgent(GRID, bins_per_dim=3, unvisited=-30.0, discount=0.9, tolerance=1e-4)
-    state, report = agent.fit(KEY, WALK, agent.init(KEY, WALK), data)
+    state, report = jitted(lambda data: agent.fit(KEY, WALK, agent.start(KEY, WALK), data), data)
     expected = np.full((7, 3), -30.0)
     expected[2, 2] = -2 + 0.9 * -30.0
     np.testing.assert_allclose(state.q, expected, rtol=1e-5)
     assert float(report.loss[0]) <= 1e-4
 
 
-def test_cells_foretell_the_changes_that_were_met_in_them():
+def test_cells_predict_the_changes_that_were_observed_in_them():
     """Two cells of an angle that jumps by a turn; mean and variance drawn towards those of all by one more sight."""
     task = task_of(lambda obs, action, next_obs: obs[0], 2, [-1.0], [1.0], angles=(1,))
     grid = Grid((Axis(0, 2, 0.0, 2.0), turn(1, 2)), 2)
@@ -67,8 +68,8 @@ def test_cells_foretell_the_changes_that_were_met_in_them():
     next_obs = jnp.array([[0.7, -3.1], [0.5, 3.0], [1.2, -1.4], [0.0, 0.0]])
     no = jnp.zeros(4, bool)
     rows = Transition(obs, jnp.array([[-0.9], [-0.6], [0.7], [0.0]]), jnp.ones(4), next_obs, no, no)
-    agent_choices = DPAgent(grid, bins_per_dim=2).init(KEY, task).model.choices
-    belief = CellDynamics.of(task, rows, jnp.arange(4) < 3, grid, agent_choices)
+    agent_actions = DiscreteActions.of(task, 2)
+    belief = jitted(lambda rows: CellDynamics.of(task, rows, jnp.arange(4) < 3, grid, agent_actions), rows)
     changes = np.array([[0.2, 2 * np.pi - 6.2], [-0.1, 0.1], [-0.3, -0.4]])
     middle, spread = changes.mean(0), changes.var(0)
     mean = (changes[:2].sum(0) + middle) / 3
@@ -87,7 +88,7 @@ def test_cells_foretell_the_changes_that_were_met_in_them():
 
 
 def test_continuous_actions_without_values_to_try_and_a_grid_of_another_task():
-    with pytest.raises(InputError, match="bins_per_dim must be at least 2"):
+    with pytest.raises(InputError, match=r"bins_per_dim, .* must be at least 2"):
         DPAgent(GRID).init(KEY, WALK)
     with pytest.raises(InputError, match="of 2 entries, and those of the task have 1"):
-        DPAgent(grid_of("pendulum"), bins_per_dim=3).init(KEY, WALK)
+        DPAgent(info_of("pendulum").table_grid(), bins_per_dim=3).init(KEY, WALK)

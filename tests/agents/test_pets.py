@@ -9,28 +9,29 @@ import numpy as np
 import pytest
 
 from handful.agents.pets import pets, pets_paper
-from handful.agents.pets_settings import SETTINGS, settings_of
-from handful.cli.assemble import AgentOptions, agent_of
-from handful.data.dataset import Dataset
+from handful.agents.pets_settings import SETTINGS
 from handful.envs.cartpole import CartPoleSwingUp
 from handful.envs.pendulum import Pendulum
 from handful.envs.point_mass import PointMass
-from handful.envs.registry import TASKS
+from handful.envs.registry import TASKS, info_of
+from handful.learning import learn
 from handful.planning.cem import CEM
 from handful.planning.icem import ICEM
 from handful.policies.simple import ConstantPolicy, UniformPolicy
 from handful.propagation.epistemic_only import EpistemicOnly
 from handful.propagation.trajectory_sampling import TSInf
-from handful.training.learn import learn
+from handful.training.rollout import episode
 from handful.training.system import returns_of
-from probes import same
+from handful.types import Batch
+from named_agents import agent_of
+from probes import jitted, same
 
 SEEDS = (0, 1)
 
 
 def quick(agent, steps):
     """The same agent with shorter fits."""
-    batches = dataclasses.replace(agent.learner.minibatches, least=steps, most=steps)
+    batches = dataclasses.replace(agent.learner.minibatches, min_steps=steps, max_steps=steps)
     return dataclasses.replace(agent, learner=dataclasses.replace(agent.learner, minibatches=batches))
 
 
@@ -67,15 +68,15 @@ def test_published_settings():
     agent = pets_paper()
     learner, planner = agent.learner, agent.planner
     assert learner.hidden == (500, 500, 500)
-    np.testing.assert_allclose(learner.decay, [1e-4, 2.5e-4, 2.5e-4, 5e-4])
-    assert (learner.members, learner.minibatches.size, float(learner.minibatches.epochs)) == (5, 32, 5.0)
+    np.testing.assert_allclose(learner.weight_decay, [1e-4, 2.5e-4, 2.5e-4, 5e-4])
+    assert (learner.members, learner.minibatches.batch_size, float(learner.minibatches.epochs)) == (5, 32, 5.0)
     assert learner.minibatches.bootstrap
-    assert not learner.minibatches.held_out
+    assert not learner.minibatches.holdout
     assert not learner.scale_targets
     assert learner.noise.learned
     assert (learner.noise.lower, learner.noise.upper) == (-10.0, 0.5)
-    assert [float(learner.rate(jnp.asarray(done))) for done in (0.0, 0.4, 1.0)] == pytest.approx([1e-3] * 3)
-    assert float(learner.rate.beta) == 0.0
+    assert [float(learner.learning_rate(jnp.asarray(done))) for done in (0.0, 0.4, 1.0)] == pytest.approx([1e-3] * 3)
+    assert float(learner.noise.beta) == 0.0
     assert isinstance(planner, CEM)
     assert (planner.candidates, planner.elites, planner.iterations, planner.horizon) == (400, 40, 5, 25)
     assert float(planner.smoothing) == pytest.approx(0.1)
@@ -96,8 +97,8 @@ def test_published_settings_differ_by_task(task):
     """The table of [Chua18]'s appendix."""
     agent, (hidden, rate, candidates, horizon, evaluations) = pets_paper(task), PUBLISHED[task]
     assert agent.learner.hidden == hidden
-    assert agent.learner.decay.shape == (len(hidden) + 1,)
-    assert float(agent.learner.rate(jnp.asarray(0.7))) == pytest.approx(rate)
+    assert agent.learner.weight_decay.shape == (len(hidden) + 1,)
+    assert float(agent.learner.learning_rate(jnp.asarray(0.7))) == pytest.approx(rate)
     planner = agent.planner
     assert (planner.candidates, planner.elites, planner.horizon) == (candidates, candidates // 10, horizon)
     assert candidates * planner.iterations * horizon * agent.propagator.particles == evaluations
@@ -106,7 +107,7 @@ def test_published_settings_differ_by_task(task):
 def test_every_kind_of_settings_reaches_learner_and_planner():
     """A run records the kind that its task is known for, and the command line builds the same agent as the library."""
     for kind, settings in SETTINGS.items():
-        mine, built = pets(settings=settings), agent_of(AgentOptions(settings=kind), PointMass())
+        mine, built = pets(settings=settings), agent_of(PointMass(), settings=kind)
         for one, other in ((mine.learner, built.learner), (mine.planner, built.planner)):
             same(eqx.filter(one, eqx.is_array), eqx.filter(other, eqx.is_array))
         assert mine.learner.hidden == built.learner.hidden == settings.hidden
@@ -115,7 +116,7 @@ def test_every_kind_of_settings_reaches_learner_and_planner():
         assert type(mine.propagator) is type(built.propagator)
         assert isinstance(mine.propagator, EpistemicOnly) != settings.noise
         assert mine.first_colour == built.first_colour == settings.first_colour
-    assert {settings_of(task) for task in TASKS} == {"light", "arm", "legs"}
+    assert {info_of(task).settings for task in TASKS} == {"light", "arm", "legs"}
 
 
 def test_published_settings_take_one_step():
@@ -124,7 +125,7 @@ def test_published_settings_take_one_step():
     planner = dataclasses.replace(agent.planner, candidates=4, elites=2, iterations=1, horizon=3)
     agent = dataclasses.replace(agent, planner=planner)
     state = agent.init(jax.random.key(0), env.task)
-    sizes = [weight.shape for weight in state.members.net.weights]
+    sizes = [weight.shape for weight in state.learned.members.net.weights]
     assert sizes == [(5, 6, 500), (5, 500, 500), (5, 500, 500), (5, 500, 8)]  # sine and cosine of the angle; mean, var
     learned = learn(dataclasses.replace(env, task=dataclasses.replace(env.task, horizon=6)), agent, trials=1)
     assert np.isfinite(learned.returns).all()
@@ -147,12 +148,15 @@ def test_a_fit_changes_the_action_and_recompiles_nothing():
         traces.append(1)
         return policy(key, obs, carry)
 
-    state = agent.init(jax.random.key(0), env.task)
+    state = jitted(lambda key: agent.reserve(agent.init(key, env.task), 300), jax.random.key(0))
     before = agent.policy(env.task, state)
     obs = jnp.array([0.5, -0.4, 0.1, 0.2])
-    piece = learn(env, agent, trials=0).state.data
-    assert isinstance(piece, Dataset)
-    after = agent.policy(env.task, agent.fit(jax.random.key(1), env.task, state, piece)[0])
+    piece = jitted(episode, jax.random.key(3), env, UniformPolicy.of(env.task))
+    batch = Batch(*jax.tree.map(lambda leaf: leaf[:, None], (piece.transitions, piece.valid)))
+    updated, metrics = jitted(agent.update, jax.random.key(1), env.task, state, batch)
+    assert metrics["fit_loss"].shape == metrics["diverged"].shape == (2,)
+    assert int(updated.data.count) == env.task.horizon
+    after = agent.policy(env.task, updated)
     actions = [act(policy, jax.random.key(2), obs, policy.init())[0] for policy in (before, after)]
     assert len(traces) == 1
     assert np.abs(actions[0] - actions[1]).max() > 1e-3

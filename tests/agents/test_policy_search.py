@@ -11,11 +11,11 @@ from handful.agents.pets import pets_learner
 from handful.agents.policy_search import Ascent, PolicySearchAgent, _starts
 from handful.data.dataset import Dataset
 from handful.envs.point_mass import PointMass
+from handful.learning import learn
 from handful.models.known import KnownDynamics
 from handful.planning.problem import Problem
 from handful.policies.radial import RadialPolicy
 from handful.propagation.trajectory_sampling import TSInf
-from handful.training.learn import learn
 from handful.types import Transition
 from probes import counted, same, task_of
 
@@ -82,10 +82,10 @@ def test_a_gradient_that_is_not_finite_stops_the_momentum_too():
 
 def test_the_first_fit_places_the_policy_and_later_ones_keep_it():
     agent = PolicySearchAgent(pets_learner(members=2), TSInf(2), Ascent(horizon=2, starts=2, steps=1, rate=0.0), size=5)
-    few = dataclasses.replace(agent.learner.minibatches, least=2, most=2)
+    few = dataclasses.replace(agent.learner.minibatches, min_steps=2, max_steps=2)
     agent = dataclasses.replace(agent, learner=dataclasses.replace(agent.learner, minibatches=few))
     fit, traces = counted(lambda key, state, data: agent.fit(key, TASK, state, data)[0])
-    start = agent.init(KEY, TASK)
+    start = agent.start(KEY, TASK)
     first = fit(KEY, start, recorded())
     second = fit(jax.random.key(1), first, recorded())
     assert traces.count == 1

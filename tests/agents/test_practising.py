@@ -15,19 +15,19 @@ from handful.agents.practising import PractisingAgent
 from handful.data.dataset import Dataset
 from handful.envs.point_mass import PointMass
 from handful.errors import InputError
+from handful.learning import learn
 from handful.models.linear import LinearLearner
 from handful.planning.cem import CEM
 from handful.planning.mpc import MPC
 from handful.planning.policy_guided import PolicyGuided
 from handful.planning.problem import Problem
 from handful.policies.simple import ConstantPolicy
-from handful.policy_optimization.base import Nets
+from handful.policy_optimization.base import ActorCriticNets
 from handful.policy_optimization.improvement import Improvement
 from handful.policy_optimization.ppo import PPO
 from handful.policy_optimization.reinforce import Reinforce
 from handful.policy_optimization.returns import GAE
 from handful.propagation.trajectory_sampling import TSInf
-from handful.training.learn import learn
 from handful.training.system import returns_of
 from handful.types import Transition
 from probes import counted, differ, same, task_of
@@ -48,9 +48,15 @@ def recorded(rows=4, capacity=9):
 def small(**settings):
     """Few steps, small nets."""
     optimiser = PPO(
-        envs=3, length=4, epochs=2, minibatches=2, advantages=GAE(DISCOUNT), nets=Nets(hidden=(5,)), scale_rewards=True
+        num_envs=3,
+        num_steps=4,
+        epochs=2,
+        minibatches=2,
+        advantages=GAE(DISCOUNT),
+        nets=ActorCriticNets(hidden=(5,)),
+        scale_rewards=True,
     )
-    improvement = Improvement(updates=2, tries=3, blocks=2, share=0.0)
+    improvement = Improvement(updates=2, eval_episodes=3, blocks=2, improved_fraction=0.0)
     like = {"improvement": improvement, "length": 4, "worlds": 2} | settings
     return PractisingAgent(LinearLearner(), optimiser, **like)
 
@@ -64,7 +70,7 @@ def fit():
 
 def test_belief_and_policy_go_on_from_fit_to_fit(fit):
     agent = small()
-    start = agent.init(KEY, TASK)
+    start = agent.start(KEY, TASK)
     first = fit(KEY, agent, start, recorded())
     second = fit(KEY, agent, first, recorded(7))
     assert jax.tree.map(jax.typeof, first) == jax.tree.map(jax.typeof, start)
@@ -76,7 +82,7 @@ def test_belief_and_policy_go_on_from_fit_to_fit(fit):
 
 def test_without_practice_the_policy_stays_and_is_unsure_again(fit):
     agent = small(least_log_std=-0.4, improvement=dataclasses.replace(small().improvement, blocks=0))
-    sure = eqx.tree_at(lambda s: s.policy.policy.head.log_std, agent.init(KEY, TASK), jnp.array([-2.5]))
+    sure = eqx.tree_at(lambda s: s.policy.policy.head.log_std, agent.start(KEY, TASK), jnp.array([-2.5]))
     after = fit(KEY, agent, sure, recorded())
     np.testing.assert_allclose(after.policy.policy.head.log_std, -0.4)
     same(after.policy.policy.head.net, sure.policy.policy.head.net)
@@ -96,16 +102,16 @@ def test_bad_settings():
     with pytest.raises(InputError, match="at least one step in at least one world, got length=0"):
         small(length=0)
     with pytest.raises(InputError, match="must be no longer, got length=9"):
-        PractisingAgent(LinearLearner(), Reinforce(length=5), length=9)
+        PractisingAgent(LinearLearner(), Reinforce(num_steps=5), length=9)
     with pytest.raises(InputError, match="an actor-critic such as PPO or TRPO; got Reinforce"):
-        PolicyGuidedAgent(PractisingAgent(LinearLearner(), Reinforce(length=5), length=5), CEM(2), TSInf(2))
+        PolicyGuidedAgent(PractisingAgent(LinearLearner(), Reinforce(num_steps=5), length=5), CEM(2), TSInf(2))
 
 
 def test_reinforce_practises_in_trials_shorter_than_those_on_the_system():
-    optimiser = Reinforce(envs=4, length=3, nets=Nets(hidden=(5,)))
-    improvement = Improvement(updates=2, tries=3, blocks=2, share=0.0)
+    optimiser = Reinforce(num_envs=4, num_steps=3, nets=ActorCriticNets(hidden=(5,)))
+    improvement = Improvement(updates=2, eval_episodes=3, blocks=2, improved_fraction=0.0)
     agent = PractisingAgent(LinearLearner(), optimiser, improvement, length=3, least_log_std=-0.4)
-    state = agent.init(KEY, TASK)
+    state = agent.start(KEY, TASK)
     sure = eqx.tree_at(lambda s: s.policy.policy.head.log_std, state, jnp.array([-9.0]))
     fit = eqx.filter_jit(lambda agent, state: agent.fit(KEY, TASK, state, recorded())[0])
     assert fit(agent, sure).policy.policy.head.log_std > -0.6
@@ -116,23 +122,23 @@ def test_reinforce_practises_in_trials_shorter_than_those_on_the_system():
 
 def test_practice_in_the_next_belief_begins_without_what_went_on_in_the_last(fit):
     agent = small(improvement=dataclasses.replace(small().improvement, blocks=0))
-    going = eqx.tree_at(lambda s: s.policy.rewards.return_, agent.init(KEY, TASK), jnp.array([3.0, -1.0, 2.0]))
+    going = eqx.tree_at(lambda s: s.policy.reward_scale.return_, agent.start(KEY, TASK), jnp.array([3.0, -1.0, 2.0]))
     lasting = dataclasses.replace(agent, improvement=dataclasses.replace(agent.improvement, blocks=1))
-    clean = eqx.tree_at(lambda s: s.policy.rewards.return_, going, jnp.zeros(3))
+    clean = eqx.tree_at(lambda s: s.policy.reward_scale.return_, going, jnp.zeros(3))
     same(fit(KEY, lasting, going, recorded()), fit(KEY, lasting, clean, recorded()))
 
 
 def test_a_planner_gets_policy_value_and_discount():
     """The value is in the units of the reward: what the optimiser divided by is multiplied again."""
     agent = PolicyGuidedAgent(small(), CEM(2, candidates=6, elites=2, iterations=1), TSInf(2))
-    state = eqx.tree_at(lambda s: s.policy.rewards.moments.var, agent.init(KEY, TASK), jnp.array(6.25))
+    state = eqx.tree_at(lambda s: s.learned.policy.reward_scale.moments.var, agent.init(KEY, TASK), jnp.array(6.25))
     controller = agent.policy(TASK, state)
     assert isinstance(controller.planner, PolicyGuided)
-    assert controller.problem.tail is not None
+    assert controller.problem.terminal_value is not None
     obs = jnp.array([0.3])
-    np.testing.assert_allclose(controller.problem.tail(obs), 2.5 * state.policy.value(obs), rtol=1e-6)
-    np.testing.assert_allclose(controller.problem.judged_by, DISCOUNT)
-    assert controller.problem.task.discount == TASK.discount != controller.problem.judged_by
+    np.testing.assert_allclose(controller.problem.terminal_value(obs), 2.5 * state.learned.policy.value(obs), rtol=1e-6)
+    np.testing.assert_allclose(controller.problem.ranking_discount, DISCOUNT)
+    assert controller.problem.task.discount == TASK.discount != controller.problem.ranking_discount
     ours, _ = controller.planner.policy(KEY, obs, None)
     expected, _ = agent.practice.policy(TASK, state)(KEY, obs, None)
     same(ours, expected)
@@ -140,8 +146,8 @@ def test_a_planner_gets_policy_value_and_discount():
 
 def brief(agent, length, envs=8):
     """Few steps an update, few trials to try a policy in."""
-    improvement = dataclasses.replace(agent.improvement, tries=4, blocks=12)
-    optimiser = dataclasses.replace(agent.optimiser, envs=envs, length=length)
+    improvement = dataclasses.replace(agent.improvement, eval_episodes=4, blocks=12)
+    optimiser = dataclasses.replace(agent.optimiser, num_envs=envs, num_steps=length)
     return dataclasses.replace(agent, improvement=improvement, optimiser=optimiser)
 
 
@@ -164,7 +170,7 @@ def test_mbpo_brings_a_mass_to_rest_and_helps_a_planner_of_three_steps():
     by_itself = MPC(agent.planner, Problem(task, learned.model, agent.propagator))
     policies = (
         learned.policy,
-        practice.policy(task, learned.state.agent),
+        practice.policy(task, learned.state),
         by_itself,
         ConstantPolicy(jnp.zeros(task.action_size)),
     )

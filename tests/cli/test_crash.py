@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -14,7 +13,12 @@ from pathlib import Path
 import pytest
 
 TIMES = {"plan_ms_p50", "plan_ms_p99", "fit_s", "wall_s"}
-KILLS = 10  # at moments that are uniform over the length of a run
+SMALL = ["--horizon", 3, "--candidates", 6, "--iterations", 1, "--particles", 2, "--trials", 3]
+KINDS = {  # what the parts of a run are called, the run folders in its folder, options
+    "planning": ("trial", ("",), ["--members", 2, "--fit-steps", 30, "--refit-every", 25, *SMALL]),
+    "rounds": ("round", ("",), ["--agent", "ppo", "--steps", 6000, "--trials", 3]),
+    "seeds": ("trial", ("seed-1", "seed-2", "seed-7"), ["--model", "linear", "--seeds", "1-2,7", *SMALL]),
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,78 +51,32 @@ def command(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_any_moment_ends_with_the_same_metrics(command, tiny, tmp_path):
-    words = ["point-mass", *tiny, "--refit-every", "25"]
-    command("train", *words, "--out", tmp_path / "first").communicate()  # fills the cache
-    began = time.perf_counter()
-    assert command("train", *words, "--out", tmp_path / "whole").wait() == 0
-    length, draw, killed, runs = time.perf_counter() - began, random.Random(11), 0, []
-
-    def go_on(run: Path) -> subprocess.Popen:
-        resumable = (run / "config.json").exists()
-        return command("train", *(["--resume", run] if resumable else [*words, "--out", run]))
-
-    while killed < KILLS:
-        run = tmp_path / f"run-{len(runs)}"
-        runs.append(run)
-        process = go_on(run)
-        while not finished(process, draw.uniform(0, length)):
-            kill(process)
-            killed += 1
-            check_whole(run)
-            process = go_on(run)
-    for place in ("checkpoints", "figures/*.png", "report.html"):  # while making the folder, and while drawing
-        run = tmp_path / f"run-{len(runs)}"
-        runs.append(run)
-        process = go_on(run)
-        while not list(run.glob(place)):
-            time.sleep(1e-3)
-        kill(process)
-        check_whole(run)
-    for run in runs:
-        if not (run / "summary.json").exists() or not (run / "report.html").exists():
-            out, err = go_on(run).communicate()
-            assert err == ""
-            assert f"{run}/report.html" in out
-        assert untimed(run) == untimed(tmp_path / "whole")
-        assert "baselines" in json.loads((run / "summary.json").read_text())
-
-
-def test_a_kill_in_a_trial_resumes_at_that_trial(command, tiny, tmp_path):
-    process = command("train", "point-mass", *tiny, "--refit-every", "25", "--out", tmp_path / "run")
-    read_until(process, "trial  1")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_killed_and_interrupted_ends_with_the_same_metrics(kind, command, tmp_path):
+    """Killed after the first trial or round, resumed, interrupted after the second, resumed again."""
+    unit, places, words = KINDS[kind]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert command("train", "point-mass", *words, "--out", whole).wait() == 0
+    process = command("train", "point-mass", *words, "--out", run)
+    read_until(process, f"{unit}  1")
     kill(process)
-    done = len(untimed(tmp_path / "run"))
-    assert done >= 1
-    out, _ = command("train", "--resume", tmp_path / "run").communicate()
-    assert [line.split()[1] for line in out.splitlines() if line.startswith("trial ")] == [
-        str(trial) for trial in range(done, 3)
-    ]
-
-
-@pytest.mark.slow
-def test_rounds_killed_and_interrupted_end_with_the_same_metrics(command, tmp_path):
-    """Killed after the first round, resumed, interrupted after the second, resumed again."""
-    words = ["train", "point-mass", "--agent", "ppo", "--steps", 6000, "--trials", 4]
-    assert command(*words, "--out", tmp_path / "whole").wait() == 0
-    run = tmp_path / "run"
-    process = command(*words, "--out", run)
-    read_until(process, "round  1")
-    kill(process)
-    check_whole(run)
+    for place in places:
+        check_whole(run / place)
     process = command("train", "--resume", run)
-    read_until(process, "round  2")
+    read_until(process, f"{unit}  2")
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    if process.returncode == 130:  # else it was through already
+    if process.returncode == 130:  # else it had finished already
         assert err == ""
-        assert f"of 5 rounds are safe; go on with: handful train --resume {run}" in out
-    check_whole(run)
+        assert f"{unit}s are saved; continue with: handful train --resume {run}" in out
     out, err = command("train", "--resume", run).communicate()
     assert err == ""
-    assert f"{run}/report.html" in out
-    assert untimed(run) == untimed(tmp_path / "whole")
-    assert len(untimed(run)) == 5
+    assert f"evaluate {run}" in out
+    for place in places:
+        check_whole(run / place)
+        assert untimed(run / place) == untimed(whole / place)
+        assert len(untimed(run / place)) == 4
+        assert (run / place / "report.html").exists()
 
 
 @pytest.mark.parametrize("presses", [1, 2])
@@ -138,35 +96,9 @@ def test_an_interrupted_run_says_how_to_go_on(presses, command, tmp_path):
     assert "Traceback" not in err
     if presses == 1:
         assert err == ""
-        assert f"1 of 4 trials are safe; go on with: handful train --resume {run}" in out
+        assert f"1 of 4 trials are saved; continue with: handful train --resume {run}" in out
     check_whole(run)
     assert len(untimed(run)) == 1
-
-
-@pytest.mark.slow
-def test_a_group_killed_and_interrupted_ends_with_the_same_metrics(command, tmp_path):
-    """Three seeds: killed after the first trial, resumed, interrupted after the second, resumed again."""
-    small = ["--model", "linear", "--horizon", 3, "--candidates", 6, "--iterations", 1, "--particles", 2]
-    words = ["train", "point-mass", *small, "--trials", 3, "--seeds", "1-2,7"]
-    assert command(*words, "--out", tmp_path / "whole").wait() == 0
-    process = command(*words, "--out", tmp_path / "group")
-    read_until(process, "trial  1")
-    kill(process)
-    process = command("train", "--resume", tmp_path / "group")
-    read_until(process, "trial  2")
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, "")
-    assert f"9 of 12 trials are safe; go on with: handful train --resume {tmp_path / 'group'}" in out
-    out, err = command("train", "--resume", tmp_path / "group").communicate()
-    assert err == ""
-    assert [line.split()[1] for line in out.splitlines() if line.startswith("trial ")] == ["3"]
-    for seed in (1, 2, 7):
-        one, other = (tmp_path / name / f"seed-{seed}" for name in ("group", "whole"))
-        assert untimed(one) == untimed(other)
-        assert len(untimed(one)) == 4
-        check_whole(one)
-        assert (one / "report.html").exists()
 
 
 @pytest.mark.parametrize("wait", [0.4, 0.9, 1.6])
@@ -178,7 +110,7 @@ def test_an_interrupt_before_the_run_begins_is_heard_and_leaves_no_half_made_fol
     if wait > 0.5:  # before that Python may still import, and answers in its own way
         assert process.returncode == 130
         assert "Traceback" not in err
-        assert "trials are safe" in out or err == "handful: stopped\n"
+        assert "trials are saved" in out or err == "handful: stopped\n"
     assert not (tmp_path / "run").exists() or (tmp_path / "run" / "config.json").exists()
 
 

@@ -11,9 +11,9 @@ from fitting import learner
 from handful.cli import fit
 from handful.data.loaders import load_log
 from handful.errors import InputError
-from handful.evaluation.model_fit import fit_model, plain_task, split_of
-from handful.evaluation.model_folder import ModelFolder
-from handful.evaluation.model_report import verdict, write_model_report
+from handful.reports.model_report import verdict, write_model_report
+from handful.training.model_fit import fit_model, plain_task, split_of
+from handful.training.model_folder import ModelFolder
 from probes import close
 
 HORIZON = 5
@@ -107,7 +107,7 @@ def test_the_model_comes_back(log, made):
 def test_report(made):
     _, folder = made
     page = folder.report_path.read_text()
-    pictures = ["calibration", "coverage", "doubt", "forecast", "growth", "places"]
+    pictures = ["calibration", "coverage", "forecast", "growth", "ranks", "uncertainty"]
     assert sorted(path.stem for path in (folder.path / "figures").iterdir()) == pictures
     for text in ("trust horizon", "Said by the log.", "ensemble of pairs.csv", "scored on trial 3", "speed [m/s]"):
         assert text in page
@@ -130,9 +130,9 @@ def test_verdict(made, steps, said):
     told["after"]["rollout"]["trust_horizon"] = steps
     told["after"]["rollout"]["nrmse"]["mean"] = [0.4, 0.9]
     assert said in verdict(told)
-    assert "its mean says" not in verdict(told)
+    assert "its mean is no better" not in verdict(told)
     told["after"]["rollout"]["nrmse"]["mean"] = [1.2, None]
-    assert ("From step 1 on its mean says less" in verdict(told)) == (steps > 0)
+    assert ("From step 1 on its mean is no better" in verdict(told)) == (steps > 0)
 
 
 def test_two_trials_are_scored_without_recalibration(tmp_path):
@@ -161,7 +161,7 @@ def test_scores_that_are_not_finite_are_told(made, tmp_path):
     folder.save(spoilt, {"model": "ensemble", "data": "x", "timed": True, "notes": []})
     assert folder.scores()["after"]["rollout"]["nrmse"]["mean"] == [None, None]
     write_model_report(folder)
-    assert "25% of the particles left all finite numbers" in folder.report_path.read_text()
+    assert "25% of the particles became infinite or NaN" in folder.report_path.read_text()
 
 
 def test_command(log, tmp_path, capsys, monkeypatch):
@@ -169,15 +169,15 @@ def test_command(log, tmp_path, capsys, monkeypatch):
     options = fit.Options(log, horizon=HORIZON, particles=9, seed=3, out=tmp_path / "out")
     fit.run(options)
     said = capsys.readouterr().out
-    for text in ("one step ahead", "steps", "Every std was stretched by", f"Report:       {tmp_path}/out/report.html"):
+    for text in ("one step ahead", "steps", "Every std was multiplied by", f"Report:       {tmp_path}/out/report.html"):
         assert text in said
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert (config["kind"], config["seed"], config["horizon"], config["task"]) == ("model", 3, HORIZON, None)
-    assert config["notes"] == ["No task was named, so no entry counts as an angle, and time counts steps."]
+    assert config["notes"] == ["No task is given, so no entry is treated as an angle, and time is counted in steps."]
     with pytest.raises(InputError, match="already holds"):
         fit.run(options)
     _, config = fit.fitted(dataclasses.replace(options, model="truth"), load_log(log))
-    assert config["notes"][1:] == [fit.NOISELESS], "what scores of a belief without noise are worth"
+    assert config["notes"][1:] == [fit.NOISELESS], "scores of a model without noise"
 
 
 @pytest.mark.parametrize("model", ["linear", "gp"])
@@ -206,7 +206,7 @@ def test_a_model_is_fitted_told_and_no_run(model, handful, refused, tmp_path, co
     ({"task": "cartpole-swingup"}, "4 observations and 1 actions, and the data have 2 and 1"),
     ({"task": "nothing-known"}, "there is no task 'nothing-known'"),
     ({"held_out": (17,)}, r"among \[0, 1, 2, 3\], got \[17\]"),
-    ({"model": "physics"}, "needs the equations of a task: name it with --task"),
+    ({"model": "physics"}, "needs the equations of a task: give one with --task"),
 ])  # fmt: skip
 def test_bad_options_are_refused_and_leave_nothing(log, tmp_path, options, said):
     with pytest.raises(InputError, match=said):

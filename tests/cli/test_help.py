@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from handful import __version__
+from handful.agents.catalogue import AGENTS
 from handful.cli.main import COMMANDS
 from handful.envs.registry import TASKS
 
@@ -34,6 +35,30 @@ def test_every_option_says_what_it_is(command, handful, monkeypatch):
             assert sum(word.islower() for word in words) >= 3, line
 
 
+@pytest.mark.parametrize("agent", AGENTS)
+def test_help_of_an_agent_names_its_options_and_no_others(agent, handful, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    said = handful("train", "pendulum", "--agent", agent, "--help")
+    assert (said.code, said.err) == (0, "")
+    own = {field.name for field in dataclasses.fields(AGENTS[agent].options)}
+    others = {field.name for entry in AGENTS.values() for field in dataclasses.fields(entry.options)} - own
+    shown = {word.strip("│ ").split()[0] for word in said.out.splitlines() if word.strip("│ ").startswith("--")}
+    flags = {f"--{name.replace('_', '-')}" for name in own}
+    assert flags <= {name.replace("--no-", "--") for name in shown}
+    assert not {f"--{name.replace('_', '-')}" for name in others} & shown
+    assert ("--refit-every" in shown) == (AGENTS[agent].kind == "trials")
+    assert "None" not in said.out
+
+
+def test_ppo_has_what_a_practitioner_turns_and_nothing_of_planners(handful):
+    said = handful("train", "pendulum", "--help", "--agent=ppo").out
+    for name in ("learning-rate", "clip-eps", "gae-lambda", "minibatch-size", "discount", "entropy-coef", "hidden",
+                 "epochs", "num-envs", "num-steps", "max-grad-norm", "steps"):  # fmt: skip
+        assert f"--{name} " in said
+    for name in ("planner", "horizon", "members", "candidates", "particles"):
+        assert f"--{name}" not in said
+
+
 @pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["help"]])
 def test_overview_names_every_command(words, handful):
     said = handful(*words)
@@ -56,8 +81,9 @@ def test_no_help_needs_jax():
     """Help must answer at once, and importing JAX takes a second."""
     program = (
         "import sys, contextlib\nfrom handful.cli.main import main, COMMANDS\n"
-        "for command in COMMANDS:\n    with contextlib.suppress(SystemExit):\n"
-        "        main([*command.split(), '--help'])\n"
+        "from handful.agents.catalogue import AGENTS\n"
+        "for command in [*COMMANDS, *(f'train --agent {agent}' for agent in AGENTS)]:\n"
+        "    with contextlib.suppress(SystemExit):\n        main([*command.split(), '--help'])\n"
         "sys.exit('jax' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0

@@ -7,7 +7,10 @@ import re
 
 import pytest
 
-from handful.training.run import COLUMNS, RunFolder
+from handful.agents.options.actor_critic import PPO
+from handful.cli.configuration import built, configured
+from handful.cli.train_options import options_for
+from handful.training.run import RunFolder
 
 TIMES = {"fit_s", "wall_s"}
 SHORT = ["--steps", "4000", "--trials", "2"]  # two rounds of one update
@@ -27,6 +30,11 @@ class Slide(gymnasium.Env):
         self.place = self.place + np.array([0.3, -0.1]) * (action - 1)
         return self.place, -float(self.place[0] ** 2), bool(self.place[0] > 2), False, {}
 """
+
+
+def ppo_of(task, trials=None, **own):
+    """The configuration of a run of PPO."""
+    return configured(options_for(["--agent", "ppo"])(task=task, agent="ppo", trials=trials, own=PPO(**own)))
 
 
 def rows(run):
@@ -52,32 +60,39 @@ def learned(tmp_path_factory):
     return folder
 
 
+@pytest.mark.smoke
 def test_the_run_folder_is_whole(learned):
     assert {path.name for path in learned.iterdir()} == {
         "config.json", "metrics.csv", "summary.json", "checkpoints", "figures", "videos", "report.html",
     }  # fmt: skip
     table = rows(learned)
-    assert list(table[0]) == COLUMNS
+    names = list(table[0])
+    assert (names[:3], names[-2:]) == (["trial", "env_steps", "return"], ["fit_s", "wall_s"])
+    assert {"kl", "entropy", "explained_variance"} <= set(names)
+    assert not {"planned_return", "model_nll", "model_rmse", "plan_ms_p50", "plan_ms_p99"} & set(names)
     assert [int(row["trial"]) for row in table] == [0, 1, 2]
     assert [int(row["env_steps"]) for row in table] == [0, 1024, 2048]
     for row in table:
         assert math.isfinite(float(row["return"]))
-        absent = ("planned_return", "model_nll", "model_rmse", "plan_ms_p50", "plan_ms_p99")
-        assert [row[name] for name in absent] == [""] * 5
     summary = json.loads((learned / "summary.json").read_text())
     assert summary["returns"] == [float(row["return"]) for row in table]
     assert (summary["agent"], summary["trials"], summary["env_steps"]) == ("ppo", 2, 2048)
     assert summary["best_return"] == max(summary["returns"])
-    assert config(learned)["steps"] == 4000
-    told = RunFolder(learned).trial(2)
-    assert {"told_kl", "told_entropy", "told_explained"} <= set(told)
-    assert "told_kl" not in RunFolder(learned).trial(0)
+    assert config(learned)["given"] == {"steps": 4000}
+    assert config(learned)["options"].items() >= {"steps": 4000, "num_envs": 8, "num_steps": 128, "epochs": 10}.items()
+    assert {"update_kl", "update_entropy", "update_explained_variance"} <= set(RunFolder(learned).trial(2))
+    assert "update_kl" not in RunFolder(learned).trial(0)
 
 
 def test_the_report_speaks_of_rounds(learned):
     page = (learned / "report.html").read_text()
     text = re.sub(r"<[^>]*>", " ", page.split("<body>")[1])
-    for words in ("2 rounds after a trial of the untrained policy", "How it learned", "round 2", "A row is a round"):
+    for words in (
+        "2 rounds after a trial of the untrained policy",
+        "Metrics of the agent",
+        "round 2",
+        "A row is a round",
+    ):
         assert words in text
     for words in (
         "What it planned",
@@ -88,7 +103,7 @@ def test_the_report_speaks_of_rounds(learned):
     ):
         assert words not in text
     figures = {path.stem for path in (learned / "figures").iterdir()}
-    assert {"learning-curve", "told", "wall-time", "traces-last"} <= figures
+    assert {"learning-curve", "wall-time", "traces-last"} <= figures
     assert not {"planned-first", "forecast-first", "model-scores", "planning-time"} & figures
 
 
@@ -145,65 +160,58 @@ def test_categories_on_the_host(agent, handful, tmp_path):
 
 def test_steps_make_the_rounds(handful, tmp_path):
     """As many as they come to, however many an update takes: here the configuration alone is of interest."""
-    from handful.cli.train import Options, configured
-
-    usual = {"task": "point-mass", "agent": "ppo"}
-    assert configured(Options(**usual, steps=5000))["trials"] == 5  # updates of 1024 steps, one a round
-    assert configured(Options(**usual, steps=200_000))["trials"] == 49  # four a round
-    assert configured(Options(**usual, steps=10))["trials"] == 1
-    assert configured(Options(**usual, steps=5000, trials=3))["trials"] == 3
+    assert ppo_of("point-mass", steps=5000)["trials"] == 5  # updates of 1024 steps, one a round
+    four = ppo_of("point-mass", steps=200_000)
+    assert (four["trials"], four["updates"]) == (49, 4)
+    assert ppo_of("point-mass", steps=10)["trials"] == 1
+    assert ppo_of("point-mass", trials=3, steps=5000)["trials"] == 3
 
 
 def test_what_falls_over_a_run_falls_over_all_of_its_rounds():
     """Also where these do not come to the steps, and where more of them were asked for later."""
-    from handful.cli.train import Options, built, configured
-
-    config = configured(Options(task="point-mass", agent="ppo", steps=5000))
-    _, learning = built(config)
-    assert (learning.updates, float(learning.learner.adam.updates)) == (1, 5)
+    config = ppo_of("point-mass", steps=5000)
+    _, agent = built(config)
+    assert (config["updates"], float(agent.adam.decay_updates)) == (1, 5)
     _, longer = built({**config, "trials": 9})
-    assert (longer.updates, float(longer.learner.adam.updates)) == (1, 9)
-    host = configured(Options(task="gymnasium:Pendulum-v1", agent="ppo", steps=1000))
-    _, learning = built(host)
-    assert float(learning.learner.adam.updates) == learning.updates * host["trials"] == 2
+    assert float(longer.adam.decay_updates) == 9
+    host = ppo_of("gymnasium:Pendulum-v1", steps=1000)
+    _, agent = built(host)
+    assert float(agent.adam.decay_updates) == host["updates"] * host["trials"] == 2
 
 
 def test_a_class_of_the_user_is_no_built_in_task_of_that_name(refused, tmp_path):
     (tmp_path / "rig.py").write_text(HOSTED.replace("class Slide", "class Pendulum"))
     said = refused("train", f"{tmp_path}/rig.py:Pendulum", "--agent", "q-learning", "--out", tmp_path / "run")
-    for part in ("there is a grid for", "rig.py:pendulum", "dqn"):
+    for part in ("no grid is declared for", "rig.py:Pendulum", "dqn"):
         assert part in said
 
 
 def test_a_learner_has_copies_on_the_host_where_there_can_be_any(tmp_path):
     """And a round so many updates that a trial of 999 steps ends in it, or one that lasts 9."""
-    from handful.cli.assemble import AgentOptions
-    from handful.cli.assemble_learners import learning_of
-    from handful.envs.loading import load
-
     (tmp_path / "slide.py").write_text(HOSTED)
     sizes = {}
     for name in ("gymnasium:MountainCarContinuous-v0", f"{tmp_path}/slide.py:Slide"):
-        learning = learning_of(AgentOptions(agent="ppo", steps=4000), load(name), name)
-        sizes[name.rpartition(":")[-1]] = learning.learner.envs, learning.learner.length, learning.updates
+        config = ppo_of(name, steps=4000)
+        own = config["options"]
+        sizes[name.rpartition(":")[-1]] = own["num_envs"], own["num_steps"], config["updates"]
     assert sizes == {"MountainCarContinuous-v0": (8, 128, 8), "Slide": (1, 1024, 1)}
 
 
 @pytest.mark.parametrize(
     ("words", "parts"),
     {
-        "--planner cem --agent ppo": ["--planner", "learn a model", "ppo"],
-        "--members 3 --agent a2c": ["--members", "learn a model", "a2c"],
-        "--risk 0 --agent trpo": ["--risk", "learn a model", "trpo"],
-        "--paper --agent ppo": ["--paper", "learn a model"],
-        "--refit-every 5 --agent ppo": ["--refit-every", "learn a model", "--agent ppo"],
+        "--planner cem --agent ppo": ["--planner is not an option of --agent ppo", "pets"],
+        "--members 3 --agent a2c": ["--members is not an option of --agent a2c", "mbpo"],
+        "--risk 0 --agent trpo": ["--risk is not an option of --agent trpo", "pilco"],
+        "--paper --agent ppo": ["--paper is not an option of --agent ppo", "pets"],
+        "--refit-every 5 --agent ppo": ["--refit-every is not an option of --agent ppo", "pets", "dp"],
         "--steps 0 --agent ppo": ["--steps", "at least 1", "got 0"],
         "--steps -5 --agent reinforce": ["--steps", "at least 1", "got -5"],
         "--trials -1 --agent ppo": ["--trials", "negative"],
-        "--steps 100 --agent pets": ["--steps", "agents without a model", "--agent pets", "--trials"],
-        "--steps 100": ["--steps", "agents without a model", "--agent pets"],
-        "--steps 100 --model gp": ["--steps", "agents without a model"],
-        "--steps 100 --agent mbpo": ["--steps", "agents without a model", "--agent mbpo"],
+        "--steps 100 --agent pets": ["--steps is not an option of --agent pets", "ppo", "give --trials instead"],
+        "--steps 100": ["--steps is not an option of --agent pets"],
+        "--steps 100 --model gp": ["--steps is not an option of --agent pets"],
+        "--steps 100 --agent mbpo": ["--steps is not an option of --agent mbpo"],
     }.items(),
 )
 def test_refused(words, parts, refused, tmp_path):

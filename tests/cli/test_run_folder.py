@@ -8,6 +8,7 @@ import random
 import numpy as np
 import pytest
 
+import handful as library
 from handful.errors import InputError
 from handful.training import checkpoint
 from handful.training.run import RunFolder
@@ -18,6 +19,7 @@ KEYS = (
 )
 
 
+@pytest.mark.smoke
 def test_metrics(made):
     lines = (made / "metrics.csv").read_text().splitlines()
     assert lines[0] == COLUMNS
@@ -35,7 +37,7 @@ def test_planned_return_is_the_mean_planned_reward_a_step_times_the_steps(made):
     horizon = arrays["plan"].shape[1]
     assert horizon == 5
     expected = arrays["planned_return"].astype(float).mean() / horizon * len(arrays["reward"])
-    assert folder.rows()[2].planned_return == pytest.approx(expected, rel=1e-6)
+    assert folder.rows()[2].metrics["planned_return"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_summary(made):
@@ -62,18 +64,26 @@ def test_files(made):
 
 def test_the_configuration_repeats_the_run(made, handful, tmp_path):
     config = json.loads((made / "config.json").read_text())
-    options = {name: value for name, value in config.items() if name not in {"handful", "task"} and value is not None}
-    words = [
-        word
-        for name, value in options.items()
-        for word in ([] if value is False else [f"--{name.replace('_', '-')}"] + [str(value)] * (value is not True))
-    ]
+    words = words_of({"agent": config["agent"], "seed": 0, "trials": 2, **config["options"]})
     assert handful("train", config["task"], *words, "--out", tmp_path / "again").code == 0
-    assert json.loads((tmp_path / "again" / "config.json").read_text()) == config
+    again = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert len(again.pop("given")) > len(config.pop("given"))
+    assert again == config
     assert untimed(tmp_path / "again") == untimed(made)
     one, other = (checkpoint.load_arrays(run / "checkpoints" / "state.npz") for run in (made, tmp_path / "again"))
     assert one[0].keys() == other[0].keys()
     assert all(one[0][name].tobytes() == other[0][name].tobytes() for name in one[0])  # nothing of the clock is in it
+
+
+def words_of(options):
+    """A command line that gives each option, except those that are off."""
+    flags = {f"--{name.replace('_', '-')}": value for name, value in options.items() if value is not None}
+    words = []
+    for flag, value in flags.items():
+        if flag == "--paper":
+            continue
+        words += [flag, *map(str, value if isinstance(value, list) else [value])]
+    return words
 
 
 def test_a_finished_run_only_gets_its_report_again(finished, handful, contents):
@@ -139,10 +149,14 @@ def flipped(run):
 
 DAMAGES = {
     "another version": (edited(lambda c: c.update(handful="0.0.1")), ["0.0.1", "version"]),
-    "no option": (edited(lambda c: c.pop("horizon")), ["'horizon'", "config.json"]),
-    "an option of another type": (edited(lambda c: c.update(members="two")), ["'members'", "config.json"]),
-    "no choice": (edited(lambda c: c.update(planner="nelder")), ["'planner'", "config.json"]),
-    "another structure": (edited(lambda c: c.update(members=1)), ["state.npz", "another structure"]),
+    "no option": (edited(lambda c: c["options"].pop("horizon")), ["'horizon'", "config.json"]),
+    "an option of another type": (edited(lambda c: c["options"].update(members="two")), ["'members'", "config.json"]),
+    "no choice": (edited(lambda c: c["options"].update(propagation="on")), ["'propagation'", "config.json"]),
+    "no planner": (edited(lambda c: c["options"].update(planner="nelder")), ["--planner nelder is unknown"]),
+    "no agent": (edited(lambda c: c.update(agent="nelder")), ["--agent nelder is unknown"]),
+    "no options": (edited(lambda c: c.pop("options")), ["config.json"]),
+    "another option": (edited(lambda c: c["options"].update(horizons=3)), ["'horizons'", "config.json"]),
+    "another structure": (edited(lambda c: c["options"].update(members=1)), ["state.npz", "another structure"]),
     "half a configuration": (lambda run: (run / "config.json").write_text('{"task": "poi'), ["config.json", "damaged"]),
     "a list": (lambda run: (run / "config.json").write_text("[1, 2]"), ["config.json", "damaged"]),
     "bytes": (lambda run: (run / "config.json").write_bytes(b"\xff\x00\xfe"), ["config.json", "damaged"]),
@@ -164,12 +178,23 @@ def test_a_damaged_run_is_left_as_it_is(damage, finished, refused, contents):
     assert contents(finished) == before
 
 
+@pytest.mark.parametrize("command", [["evaluate"], ["train", "--resume"]])
+def test_a_run_whose_agent_was_made_in_python_goes_on_there(command, refused, contents, tmp_path):
+    agent = library.MPCAgent(library.LinearLearner(), library.CEM(horizon=2, candidates=10), library.TSInf(1))
+    library.learn("point-mass", agent, trials=0, out=tmp_path / "run")
+    before = contents(tmp_path)
+    sentence = refused(*command, tmp_path / "run")
+    assert f"the agent of {tmp_path}/run was made in Python" in sentence
+    assert "load it there" in sentence
+    assert contents(tmp_path) == before
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
         (["--trials", "1"], "2 trials"),
         (["--horizon", "9"], "--horizon"),
-        (["--fit-steps", "9", "--planner", "cem"], "--planner, --fit-steps"),
+        (["--fit-steps", "9", "--planner", "cem"], "--fit-steps, --planner"),
         (["--out", "elsewhere"], "--out"),
     ],
 )

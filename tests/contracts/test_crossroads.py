@@ -7,7 +7,7 @@ import pytest
 
 import zoo
 from crossroads import OBS, VALUES, Crossroads, crossroads
-from handful.policy_optimization.training import train
+from handful.interaction import train
 
 UPDATES = 120
 
@@ -22,17 +22,17 @@ def test_the_best_way_is_found_and_its_worth_known(name):
     learner, env = zoo.LEARNERS[name](task), Crossroads(task)
 
     def trained(key):
-        state, told = train(key, env, learner, UPDATES)
-        policy = learner.policy(state)
+        state, metrics = train(key, env, learner, UPDATES)
+        policy = learner.policy(task, state)
         actions = jax.vmap(lambda obs: policy(key, obs, policy.init())[0])(OBS[::2])
         value = zoo.LEARNED_VALUES.get(name)
-        return actions, told, value and jax.vmap(lambda obs: value(state, obs))(OBS)
+        return actions, metrics, value and jax.vmap(lambda obs: value(state, obs))(OBS)
 
-    actions, told, values = eqx.filter_jit(jax.vmap(trained))(jax.random.split(jax.random.key(7), 3))
+    actions, metrics, values = eqx.filter_jit(jax.vmap(trained))(jax.random.split(jax.random.key(7), 3))
     ways = actions[..., 0] - actions[..., 1] > 0.2
     np.testing.assert_array_equal(ways, [[True, False]] * 3)
     late = slice(UPDATES * 2 // 3, None)
-    mean = told.return_sum[:, late].sum(1) / told.trials[:, late].sum(1)
+    mean = metrics.return_sum[:, late].sum(1) / metrics.episodes[:, late].sum(1)
     assert (mean > 0.9).all(), "1 is the best"
     if values is not None:
         np.testing.assert_allclose(values, [VALUES] * 3, atol=0.15)

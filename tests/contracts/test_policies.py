@@ -31,6 +31,7 @@ def test_the_key_decides_and_jit_does_not(name):
     close(one, act(policy, KEY, zoo.OBS, policy.init()))
 
 
+@pytest.mark.smoke
 @every_policy
 def test_a_trial_compiles_once(name):
     """From the first step's carry to the later ones', which are its own answers."""

@@ -38,6 +38,7 @@ def test_rollouts_start_where_they_are_and_follow_the_plan(name):
     same(rollout.actions, np.broadcast_to(zoo.PLAN, (particles, zoo.HORIZON, 2)))
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("model", zoo.BELIEFS)
 def test_every_belief_goes_through_every_propagator(model):
     """One program for all propagators, three steps of each."""

@@ -1,4 +1,4 @@
-"""Logs from files: what is read, what is left out and told, what is refused."""
+"""Logs from files: what is read, what is left out and reported, what is refused."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_csv(tmp_path):
     log = load_log(table(tmp_path))
     assert list(log.trials) == [4, 7]
     assert log.names == ("angle [rad]", "obs1", "speed")
-    assert log.notes == ("Columns that were not used: time.",)
+    assert log.notes == ("Unused columns: time.",)
     assert (log.obs_size, log.action_size, log.task) == (3, 2, None)
     for number, rows in ((4, slice(0, 4)), (7, slice(4, 9))):
         trial = log.trials[number]
@@ -117,7 +117,7 @@ def test_rows_that_are_not_finite_are_left_out_and_told(tmp_path):
     log = load_log(archive(tmp_path, obs=obs, action=action, trial=TRIAL))
     near(log.trials[4].obs, OBS[[2]])  # row 1 ends one transition and begins another
     near(log.trials[7].obs, OBS[[4, 5]])
-    assert log.notes == ("4 of 7 transitions hold something that is not finite and were left out.",)
+    assert log.notes == ("4 of 7 transitions are not finite and were left out.",)
 
 
 def test_empty_cells_are_left_out_and_told(tmp_path):
@@ -125,7 +125,7 @@ def test_empty_cells_are_left_out_and_told(tmp_path):
     rows[3, 1] = ""
     log = load_log(table(tmp_path, "obs0,obs1,obs2,action0,action1", rows))
     near(log.trials[0].obs, OBS[[0, 1, 4, 5, 6, 7]])
-    assert log.notes == ("2 of 8 transitions hold something that is not finite and were left out.",)
+    assert log.notes == ("2 of 8 transitions are not finite and were left out.",)
 
 
 def test_dataset(tmp_path):
@@ -143,28 +143,28 @@ def test_dataset(tmp_path):
 
 
 @pytest.mark.parametrize(("arrays", "said"), [
-    ({"obs": OBS, "reward": REWARD}, "must hold obs and action, and it holds obs, reward"),
+    ({"obs": OBS, "reward": REWARD}, "must contain obs and action, and it contains obs, reward"),
     ({"obs": OBS, "action": ACTION[:5]}, "9 of obs, 5 of action"),
     ({"obs": OBS, "action": ACTION, "next_obs": OBS[:8]}, "8 of next_obs"),
     ({"obs": OBS, "action": ACTION, "trial": TRIAL[:4]}, "4 of trial"),
     ({"obs": OBS, "action": ACTION, "reward": REWARD[:6]}, "9 of trial, 6 of reward, 9 of terminated"),
     ({"obs": OBS, "action": ACTION, "terminated": REWARD[:7] > 0}, "9 of reward, 7 of terminated"),
-    ({"obs": OBS, "action": ACTION, "reward": REWARD[:, None]}, r"reward must .* a row, got shape \(9, 1\)"),
-    ({"obs": OBS, "action": ACTION, "terminated": np.zeros((9, 1), bool)}, r"terminated must hold one number a row"),
-    ({"obs": OBS, "action": ACTION, "reward": REWARD.astype(str)}, r"reward must hold one number a row, .* of <U"),
-    ({"obs": OBS, "action": ACTION, "terminated": np.array(["no"] * 9)}, "terminated must hold one number a row"),
-    ({"obs": OBS, "action": ACTION, "reward": 1.5}, r"reward must hold one number a row, got shape \(\) of float64"),
-    ({"obs": OBS, "action": ACTION, "terminated": True}, "terminated must hold one number a row"),
-    ({"obs": OBS, "action": ACTION, "trial": 4}, "trial must hold one number a row"),
-    ({"obs": OBS, "action": ACTION, "trial": TRIAL.astype(str)}, "trial must hold one number a row"),
+    ({"obs": OBS, "action": ACTION, "reward": REWARD[:, None]}, r"reward must .* per row, got shape \(9, 1\)"),
+    ({"obs": OBS, "action": ACTION, "terminated": np.zeros((9, 1), bool)}, r"terminated must have one number per row"),
+    ({"obs": OBS, "action": ACTION, "reward": REWARD.astype(str)}, r"reward must have one number per row, .* of <U"),
+    ({"obs": OBS, "action": ACTION, "terminated": np.array(["no"] * 9)}, "terminated must have one number per row"),
+    ({"obs": OBS, "action": ACTION, "reward": 1.5}, r"reward must have one number per row, got shape \(\) of float64"),
+    ({"obs": OBS, "action": ACTION, "terminated": True}, "terminated must have one number per row"),
+    ({"obs": OBS, "action": ACTION, "trial": 4}, "trial must have one number per row"),
+    ({"obs": OBS, "action": ACTION, "trial": TRIAL.astype(str)}, "trial must have one number per row"),
     ({"obs": OBS, "action": ACTION, "next_obs": OBS[:, :2]}, r"next_obs must have the shape of obs \(9, 3\)"),
     ({"obs": OBS[None], "action": ACTION}, r"rows and columns, got shape \(1, 9, 3\)"),
-    ({"obs": OBS.astype(str), "action": ACTION}, "obs must hold numbers"),
-    ({"obs": OBS, "action": ACTION, "trial": TRIAL + 0.5}, "trial must hold a whole number"),
-    ({"obs": OBS, "action": ACTION, "trial": TRIAL - 6}, "trial must hold a whole number"),
-    ({"obs": OBS * np.nan, "action": ACTION}, "no transition that can be used: 8 of 8 are not finite"),
-    ({"obs": OBS[:0], "action": ACTION[:0]}, "no transition that can be used: 0 of 0"),
-    ({"obs": OBS[:1], "action": ACTION[:1]}, "no transition that can be used: 0 of 0"),
+    ({"obs": OBS.astype(str), "action": ACTION}, "obs must be numeric"),
+    ({"obs": OBS, "action": ACTION, "trial": TRIAL + 0.5}, "trial must be an integer"),
+    ({"obs": OBS, "action": ACTION, "trial": TRIAL - 6}, "trial must be an integer"),
+    ({"obs": OBS * np.nan, "action": ACTION}, "no valid transition: 8 of 8 are not finite"),
+    ({"obs": OBS[:0], "action": ACTION[:0]}, "no valid transition: 0 of 0"),
+    ({"obs": OBS[:1], "action": ACTION[:1]}, "no valid transition: 0 of 0"),
 ])  # fmt: skip
 def test_arrays_that_do_not_fit_are_refused(tmp_path, arrays, said):
     with pytest.raises(InputError, match=said):
@@ -172,12 +172,12 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path, arrays, said):
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("", "a header and rows below it, and it holds 0 lines"),
-    ("obs0,action0\n", "it holds 1 lines"),
+    ("", "a header and rows below it, and it contains 0 lines"),
+    ("obs0,action0\n", "it contains 1 lines"),
     ("x,action0\n1,2\n3,4\n", "begin with obs and with action, and it has x, action0"),
     ("obs0,force\n1,2\n3,4\n", "begin with obs and with action, and it has obs0, force"),
     ("obs0,action0\n1,2\n3\n", "row 3 has 1"),
-    ("obs0,action0,trial\n1,2,0\n3,4,x\n", "trial must hold a whole number"),
+    ("obs0,action0,trial\n1,2,0\n3,4,x\n", "trial must be an integer"),
     ("obs0,action0\none,2\ntwo,4\n", "1 of 1 are not finite"),
 ])  # fmt: skip
 def test_tables_that_cannot_be_read_are_refused(tmp_path, text, said):
@@ -188,11 +188,11 @@ def test_tables_that_cannot_be_read_are_refused(tmp_path, text, said):
 
 
 def test_other_files_are_refused(tmp_path):
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(InputError, match="does not exist"):
         load_log(tmp_path / "nothing.csv")
-    with pytest.raises(InputError, match="holds no trials"):
+    with pytest.raises(InputError, match="contains no trials"):
         load_log(tmp_path)
-    for name, said in (("log.txt", "no log that can be read"), ("log.npz", "cannot be read as an .npz")):
+    for name, said in (("log.txt", "has an unknown format"), ("log.npz", "cannot be read as an .npz")):
         (tmp_path / name).write_bytes(b"\xff\xfe not what it should be")
         with pytest.raises(InputError, match=said):
             load_log(tmp_path / name)

@@ -10,7 +10,7 @@ ROWS = np.random.default_rng(3).normal([2.0, -70.0], [0.5, 9.0], (23, 2)).astype
 
 
 def test_batches_of_unlike_sizes_come_to_the_moments_of_all_rows():
-    seeing = eqx.filter_jit(lambda moments, rows: moments.seeing(rows))
+    seeing = eqx.filter_jit(lambda moments, rows: moments.update(rows))
     moments = Moments.of((2,))
     for rows in (ROWS[:4], ROWS[4:5], ROWS[5:]):
         moments = seeing(moments, jnp.asarray(rows))
@@ -27,7 +27,7 @@ def test_before_any_row_they_are_those_of_the_standard_normal():
 def test_rows_that_are_not_counted_leave_no_trace():
     rows = np.where(np.arange(23)[:, None] % 3, ROWS, np.nan).astype(np.float32)
     counted = jnp.arange(23) % 3 > 0
-    seeing = eqx.filter_jit(Moments.seeing)
+    seeing = eqx.filter_jit(Moments.update)
     moments = seeing(
         seeing(Moments.of((2,)), jnp.asarray(rows[:10]), counted[:10]), jnp.asarray(rows[10:]), counted[10:]
     )

@@ -16,7 +16,7 @@ from handful.envs.acrobot import Acrobot, Links
 from handful.envs.cartpole_v1 import CartPoleV1
 from handful.envs.mountain_car import MountainCar
 from handful.envs.pendulum_v1 import PendulumV1
-from handful.envs.registry import TASKS
+from handful.envs.registry import info_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,6 +187,6 @@ def test_the_time_limit_truncates_and_the_end_terminates(name):
 
 def test_thresholds_are_gymnasiums_where_it_has_one():
     """Pendulum-v1 has none."""
-    assert {name: TASKS[name].solved for name in TWINS} == {
+    assert {name: info_of(name).solved_return for name in TWINS} == {
         name: gymnasium.spec(twin.identity).reward_threshold or -200.0 for name, twin in TWINS.items()
     }

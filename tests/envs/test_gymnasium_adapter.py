@@ -1,6 +1,7 @@
 """The adapter against manual loops over the same environments, and one complaint for each way to break the contract."""
 
 import sys
+from time import process_time
 
 import gymnasium
 import jax
@@ -59,7 +60,7 @@ def manual(env, seed, actions):
 
 
 def planned(task, *transition):
-    """What the planner is told that a transition pays."""
+    """The reward that planners use."""
     return task.reward(*(jnp.asarray(value, float) for value in transition))
 
 
@@ -87,13 +88,13 @@ def test_steps_are_those_of_a_manual_loop(given, extra):
         np.testing.assert_allclose(after, [*raw, *(learned[name] for name in extra)], atol=1e-6)
         np.testing.assert_allclose(got, paid, atol=1e-6)
         assert (is_over, is_late) == (over, late)
-        # what the planner is told agrees with what the environment does
+        # planners use the same reward and termination
         inside = jnp.clip(jnp.asarray(action, float), env.task.low, env.task.high)
         np.testing.assert_allclose(env.task.reward(jnp.asarray(obs), inside, jnp.asarray(after)), paid, atol=1e-6)
         assert bool(env.task.terminated(jnp.asarray(after))) == over
         obs = after
         ends.append(over)
-    assert len(set(ends)) == 2  # both outcomes were met
+    assert len(set(ends)) == 2  # both outcomes occurred
 
 
 def test_actions_beyond_the_limits_act_as_the_nearest_inside():
@@ -147,14 +148,14 @@ def test_the_same_seed_starts_the_same_trial():
         (Drift(dt=-1.0, max_episode_steps=None), 1.0, 1000),
     ],
 )
-def test_dt_and_horizon_come_from_the_environment_or_are_told(env, dt, horizon):
+def test_dt_and_horizon_come_from_the_environment_or_are_noted(env, dt, horizon):
     adapter = GymnasiumEnv(env, reward=reward, terminated=terminated)
     assert (adapter.task.dt, adapter.task.horizon) == (dt, horizon)
     assert any("1000 steps at most" in note for note in adapter.notes) == (horizon == 1000)
     assert any("last 1 s" in note for note in adapter.notes) == (dt == 1.0)
 
 
-def test_notes_tell_what_is_learned():
+def test_notes_say_what_is_learned():
     def notes(**given):
         return GymnasiumEnv(Drift(dt=0.1, max_episode_steps=5), **given).notes
 
@@ -184,10 +185,10 @@ def test_a_picture_where_there_is_one():
     assert GymnasiumEnv(Seen()).draw().shape == (4, 6, 3)
     blind = Blind()
     env = GymnasiumEnv(blind)
-    told = len(env.notes)
+    before = len(env.notes)
     assert env.draw() is env.draw() is None
     assert blind.tried == 1
-    assert env.notes[told:] == ("no pictures are drawn, since rendering raised DependencyNotInstalled: no screen",)
+    assert env.notes[before:] == ("no pictures are drawn, since rendering raised DependencyNotInstalled: no screen",)
     assert GymnasiumEnv(Drift()).draw() is None
 
 
@@ -297,6 +298,44 @@ def test_discrete_actions_are_one_hot_vectors():
         np.testing.assert_array_equal(env.to_env_action(np.array(action, np.float32)), np.eye(3)[category])
 
 
+def test_many_categories_cost_no_table_of_them():
+    """200 one-hot vectors of 4,000 entries take milliseconds; as rows of identity matrices it is half a minute."""
+
+    class Many(Drift):
+        action_space = gymnasium.spaces.Discrete(4_000)
+
+        def step(self, action):
+            return super().step([action / 4_000, 0.0])
+
+    env = GymnasiumEnv(Many())
+    action = np.random.default_rng(2).uniform(size=4_000).astype(np.float32)
+    start = process_time()
+    for _ in range(200):
+        taken = env.to_env_action(action)
+    assert process_time() - start < 5.0
+    assert taken.dtype == np.float32
+    np.testing.assert_array_equal(np.flatnonzero(taken), [action.argmax()])
+    assert taken.max() == 1
+
+
+def test_half_precision_is_widened():
+    """Spaces, observations and rewards in float16 become what models learn from; actions become float16 again."""
+
+    class Half(Drift):
+        action_space = gymnasium.spaces.Box(-1, 1, (2,), np.float16)
+        observation_space = gymnasium.spaces.Box(-9, 9, (3,), np.float16)
+
+        def step(self, action):
+            obs, paid, *rest = super().step(action)
+            return obs.astype(np.float16), np.float16(paid), *rest
+
+    raw = Half()
+    env = GymnasiumEnv(raw)
+    env.reset(seed=1)
+    obs, *_ = env.step(np.array([0.3, -0.2], np.float32))
+    assert (obs.dtype, env.task.low.dtype, raw.taken[-1].dtype) == (np.float32, jnp.float32, np.float16)
+
+
 def test_another_one_is_the_same_with_its_wrappers_and_does_not_draw():
     """One's steps are not the other's; the same seed and actions bring both to the same place."""
     made = gymnasium.make("Pendulum-v1", render_mode="rgb_array", max_episode_steps=7, disable_env_checker=True)
@@ -353,12 +392,66 @@ BOX = gymnasium.spaces.Box
         ),
         ({"observation_space": gymnasium.spaces.Dict(a=BOX(-1, 1, (2,)))}, "flat Box.*Dict.*FlattenObservation"),
         ({"observation_space": gymnasium.spaces.Discrete(4)}, "observation space must be a flat Box"),
+        (
+            {"observation_space": BOX(-1, 1, (0,))},
+            "observation space must be a flat Box, one number per entry, got Box",
+        ),
+        ({"action_space": BOX(-1, 1, (0,))}, "the action space must have at least one entry, got Box"),
+        ({"action_space": None}, "the action space must be a bounded Box of real numbers or Discrete, got None"),
+        ({"metadata": None}, "the environment's metadata must be a dictionary, got None"),
         ({"observation_space": BOX(-1, 1, (4,))}, r"observations must be 4 numbers.*array of shape \(3,\) at a reset"),
     ],
 )
 def test_spaces_of_another_kind(attributes, sentence):
     with pytest.raises(InputError, match=sentence):
         GymnasiumEnv(Drift(**attributes))
+
+
+class Spaceless(gymnasium.Env):
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(3), {}
+
+
+class Actionless(Spaceless):
+    observation_space = BOX(-1, 1, (3,))
+
+
+def raising(name):
+    """Drift, whose attribute `name` raises."""
+    return type("Raising", (Drift,), {name: property(lambda self: 1 / 0)})()
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (Spaceless, "^the environment has no observation_space .*'Spaceless' object has no attribute"),
+        (Actionless, "^the environment has no action_space .*'Actionless' object has no attribute"),
+        (lambda: gymnasium.wrappers.TimeLimit(Actionless(), 5), "^the environment has no action_space"),
+        *(
+            (lambda name=name: raising(name), f"^the environment's {name} raised ZeroDivisionError: division by zero$")
+            for name in (
+                "dt",
+                "metadata",
+                "spec",
+                "render_mode",
+                "max_episode_steps",
+                "action_space",
+                "mujoco_renderer",
+            )
+        ),
+    ],
+)
+def test_an_attribute_that_is_missing_or_raises_is_named(make, sentence):
+    with pytest.raises(InputError, match=sentence):
+        GymnasiumEnv(make())
+
+
+@pytest.mark.parametrize("attribute", ["max_episode_steps", "_max_episode_steps"])
+def test_the_horizon_is_found_beneath_wrappers(attribute):
+    """The outermost limit counts, under either name."""
+    wrapped = gymnasium.wrappers.TransformReward(Drift(**{attribute: 23}), lambda paid: paid)
+    assert GymnasiumEnv(wrapped).task.horizon == 23
+    assert GymnasiumEnv(gymnasium.wrappers.TimeLimit(wrapped, 7)).task.horizon == 7
 
 
 @pytest.mark.parametrize(
@@ -373,10 +466,10 @@ def test_spaces_of_another_kind(attributes, sentence):
         ({"angles": (1, 1)}, "angles must be distinct"),
         ({"angles": ("x",)}, "angles must be distinct indices from 0 to 2, got"),
         ({"angles": 1.5}, "angles must be distinct indices from 0 to 2, got"),
-        ({"reward": 3.0}, r"reward\(obs, action, next_obs\) must be a function, got 3.0, a float"),
+        ({"reward": 3.0}, r"reward must be a function of \(obs, action, next_obs\), got 3.0, a float"),
         (
             {"reward": lambda obs, action: 0.0},
-            r"reward\(obs, action, next_obs\) is what is called, got reward\(obs, acti",
+            r"reward must take \(obs, action, next_obs\), got reward\(obs, acti",
         ),
         (
             {"reward": lambda o, a, n: n},
@@ -391,7 +484,7 @@ def test_spaces_of_another_kind(attributes, sentence):
         ({"reward": lambda o, a, n: np.sin(n[0])}, r"reward cannot be compiled \(TracerArray.*jax.numpy"),
         ({"reward": lambda o, a, n: 1.0 if n[0] > 0 else 0.0}, r"reward cannot be compiled \(TracerBool.*jnp.where"),
         ({"reward": lambda o, a, n: {}["k"]}, "reward raised KeyError when tried: 'k'"),
-        ({"terminated": lambda o, a: True}, r"terminated\(obs\) is what is called, got terminated\(o, a\)"),
+        ({"terminated": lambda o, a: True}, r"terminated must take \(obs\), got terminated\(o, a\)"),
         (
             {"terminated": lambda o: o > 1},
             r"terminated must return one truth value, got an array of type bool and shape",
@@ -436,6 +529,14 @@ def boom(*_):
             "reward must be finite, got nan|reward must be one number, got a NoneType",
         ),
         (lambda o, r, *rest: (o, o, *rest), r"reward must be one number, got an array of shape \(3,\) at step 4"),
+        (
+            lambda o, r, end, *rest: (o, r, np.array([end, end]), *rest),
+            r"terminated must be one truth value, got an array of shape \(2,\) at step 4",
+        ),
+        (
+            lambda o, r, end, late, info: (o, r, end, [late, late], info),
+            "truncated must be one truth value, got a list of 2 at step 4",
+        ),
     ],
 )
 def test_a_step_that_goes_wrong_is_named(spoil, sentence):
@@ -457,7 +558,7 @@ def test_a_step_that_goes_wrong_is_named(spoil, sentence):
     ],
 )
 @pytest.mark.filterwarnings("ignore:divide by zero")
-def test_a_reset_that_goes_wrong_is_told_at_once(spoil, sentence):
+def test_a_reset_that_goes_wrong_is_named_at_once(spoil, sentence):
     with pytest.raises(InputError, match=sentence):
         GymnasiumEnv(spoilt("reset", 0, spoil))
 

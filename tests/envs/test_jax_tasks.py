@@ -1,4 +1,4 @@
-"""What every task written in JAX keeps to."""
+"""Contracts of tasks written in JAX: of every one in the zoo, and closer ones at chosen states of our own."""
 
 import equinox as eqx
 import jax
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
+import zoo
 from handful.envs.acrobot import Acrobot
 from handful.envs.cartpole import CartPoleSwingUp
 from handful.envs.cartpole_v1 import CartPoleV1
@@ -15,6 +16,7 @@ from handful.envs.mountain_car import MountainCar
 from handful.envs.pendulum import Pendulum
 from handful.envs.pendulum_v1 import PendulumV1
 from handful.envs.point_mass import PointMass
+from handful.envs.registry import TASKS, info_of
 
 STATES = {
     CartPoleSwingUp: [0.31, 2.2, -0.7, 1.6],
@@ -40,6 +42,7 @@ MASSES = {  # or what resists the action in their place
 }
 DRAWN = {CartPoleV1: (0, 2), MountainCar: (0,)}  # entries that a picture shows; of the others the first two
 BY_THE_END = (CartPoleV1, Acrobot, MountainCar)  # pay for where a trial ends, not for where the system is
+every_env = pytest.mark.parametrize("kind", list(zoo.ENVS.values()), ids=list(zoo.ENVS))
 every_task = pytest.mark.parametrize("kind", list(STATES), ids=lambda kind: kind.__name__)
 
 
@@ -62,7 +65,13 @@ def trial(env, key, steps=25):
     return jnp.concatenate([start[None], answers.obs[:-1]]), actions, answers
 
 
-@every_task
+def test_the_zoo_holds_every_registered_task():
+    makers = {info_of(name).make for name in TASKS}
+    assert {maker for maker in makers if isinstance(maker, type)} == {*zoo.ENVS.values()}
+
+
+@pytest.mark.smoke
+@every_env
 def test_pays_what_the_task_says(kind):
     """On a recorded trial, actions beyond the limits included. Equal but for the order of float32 operations."""
     env = kind()
@@ -73,7 +82,7 @@ def test_pays_what_the_task_says(kind):
     np.testing.assert_array_equal(answers.terminated, jax.vmap(env.task.terminated)(answers.obs))
 
 
-@every_task
+@every_env
 def test_same_key_same_trial(kind):
     run = eqx.filter_jit(trial)
     first, again, other = (run(kind(), jax.random.key(seed)) for seed in (2, 2, 3))

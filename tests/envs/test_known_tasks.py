@@ -65,10 +65,10 @@ def test_reward_and_end_are_the_environments_own(environments, name):
     obs, action, after, paid, over, _ = recorded(env)
 
     @jax.jit
-    def told(obs, action, after):
+    def known(obs, action, after):
         return jax.vmap(env.task.reward)(obs, action, after), jax.vmap(env.task.terminated)(after)
 
-    reward, terminated = told(obs, action, after)
+    reward, terminated = known(obs, action, after)
     np.testing.assert_allclose(reward, paid, atol=4e-6 * np.abs(paid).max())
     np.testing.assert_array_equal(terminated, over)
     assert over.any() == SIZES[name][-1]

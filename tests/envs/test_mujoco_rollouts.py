@@ -117,7 +117,7 @@ def test_what_is_not_finite_or_comes_apart_is_not_a_number(tasks, steps, tmp_pat
 
 
 def test_all_particles_of_a_rollout_are_the_trial_itself(tasks, steps):
-    """The belief has no doubt and no noise, so that no propagator parts them."""
+    """The model has no epistemic uncertainty and no noise, so all propagators agree."""
     env, plan = tasks["cartpole-swingup-mujoco"], jnp.array([[1.5], [-2.0], [0.7]])
     obs = env.reset(seed=7)
     model = KnownDynamics(steps["cartpole-swingup-mujoco"])
@@ -151,6 +151,6 @@ def test_a_plan_is_worth_what_it_then_returns(tasks, steps):
         env.env.data.qpos[:], env.env.data.qvel[:] = start[:2], start[2:]
         return sum(env.step(np.asarray(action))[1] for action in plan)
 
-    plan, worth = planned(jax.random.key(1), start)
-    assert returned(plan) == pytest.approx(float(worth), rel=1e-4)
-    assert float(worth) > returned(np.zeros((15, 1))) + 1.0
+    plan, planned_return = planned(jax.random.key(1), start)
+    assert returned(plan) == pytest.approx(float(planned_return), rel=1e-4)
+    assert float(planned_return) > returned(np.zeros((15, 1))) + 1.0

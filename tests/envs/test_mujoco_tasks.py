@@ -180,9 +180,9 @@ def test_both_cart_poles_take_the_same_step(tasks):
 
 
 def test_nets_see_the_cheetah_as_published(tasks):
-    """Height, pitch as sine and cosine, the rest; not the velocity, which is foretold as it is."""
+    """Height, pitch as sine and cosine, the rest; not the velocity, which is an output only."""
     task = tasks["half-cheetah-pets"].task
-    learner = EnsembleLearner(hidden=(3,), decay=jnp.zeros(2), members=1)
+    learner = EnsembleLearner(hidden=(3,), weight_decay=jnp.zeros(2), members=1)
     features = learner.init(jax.random.key(0), task).members.features
     obs, action, after = jnp.arange(1.0, 19.0), jnp.linspace(-0.5, 0.4, 6), jnp.arange(2.0, 20.0) ** 1.1
     seen = jnp.concatenate([obs[1:2], jnp.sin(obs[2:3]), jnp.cos(obs[2:3]), obs[3:], action])

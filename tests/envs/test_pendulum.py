@@ -24,7 +24,7 @@ def test_every_step_is_gymnasiums():
         rewards.append(reward)
     env, key = Pendulum(), jax.random.key(0)
     _, step = jax.vmap(lambda s, a: env.step(key, s, a))(jnp.asarray(states), jnp.asarray(actions))
-    assert np.any(np.abs(np.array(expected)[:, 1]) == 8.0)  # the speed's clip is met
+    assert np.any(np.abs(np.array(expected)[:, 1]) == 8.0)  # the speed's clip is reached
     np.testing.assert_allclose(step.obs, expected, atol=1e-5, rtol=0)
     np.testing.assert_allclose(step.reward, rewards, atol=1e-5, rtol=1e-6)
 

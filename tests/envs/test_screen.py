@@ -21,10 +21,10 @@ def nowhere(monkeypatch):
 
 
 @linux
-@pytest.mark.parametrize(("works", "told"), [(True, "egl"), (False, None)])
-def test_without_a_screen_it_is_egl_where_that_works(nowhere, monkeypatch, works, told):
+@pytest.mark.parametrize(("works", "backend"), [(True, "egl"), (False, None)])
+def test_without_a_screen_it_is_egl_where_that_works(nowhere, monkeypatch, works, backend):
     monkeypatch.setattr(screen, "egl_draws", lambda: works)
-    assert screen.backend() == told
+    assert screen.backend() == backend
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
     assert screen.backend() == "", "who has chosen is not contradicted"
 

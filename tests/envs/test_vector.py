@@ -104,7 +104,7 @@ def lanes(env):
 
 @pytest.fixture(scope="module")
 def loop(env):
-    """One copy after the other, in Python: trials as lists of what was met, by copy."""
+    """One copy after the other, in Python: trials as lists of transitions, by copy."""
     reset, step = eqx.filter_jit(env.reset), eqx.filter_jit(env.step)
     copies = []
     for copy in range(COPIES):
@@ -150,7 +150,7 @@ def test_ended_trials_tell_their_return_and_length(lanes, loop):
 
 
 def test_trials_end_in_every_way(lanes):
-    """The loop's cases are worth what they meet: ends, time limits, an end at the limit, what is not a number."""
+    """The cases include termination, time limits, termination at the limit, and NaN."""
     _, transition, ended, _ = lanes
     finite = np.isfinite(transition.next_obs).all(-1)
     assert transition.terminated.any()

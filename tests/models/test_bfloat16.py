@@ -37,8 +37,8 @@ def test_coarse_products_leave_what_plans_are_worth():
     low, high = zoo.problem().task.low, zoo.problem().task.high
     plans = jnp.asarray(np.random.default_rng(5).uniform(low, high, (40, 6, low.size)), jnp.float32)
     obs = jnp.array([0.3, -0.6, 0.2])
-    worth = eqx.filter_jit(lambda problem: problem.evaluate(jax.random.key(2), obs, plans))
-    full, less = (np.asarray(worth(zoo.problem(model=belief))) for belief in (ensemble, rounded))
+    evaluate = eqx.filter_jit(lambda problem: problem.evaluate(jax.random.key(2), obs, plans))
+    full, less = (np.asarray(evaluate(zoo.problem(model=belief))) for belief in (ensemble, rounded))
     assert 0 < np.abs(full - less).max() < 0.05 * full.std()
     assert set(np.argsort(full)[-3:]) <= set(np.argsort(less)[-6:])
 

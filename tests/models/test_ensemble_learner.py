@@ -12,31 +12,32 @@ from fitting import CHANGE, FIT, KEY, MEMBERS, NOISE, PUSH, TASK, TRAIN, learner
 from handful.data.dataset import Dataset
 from handful.errors import InputError
 from handful.models.ensemble import NetworkWorld
-from handful.models.ensemble_learner import EnsembleLearner, Minibatches, Noise, Rate
+from handful.models.ensemble_learner import EnsembleLearner, LearningRate, Minibatches, Noise
 from handful.models.member_training import nll
 from handful.models.networks import GaussianNet
-from probes import counted
+from probes import counted, jitted
 
 
 def own_rows(one, key, data):
-    return one._training_rows(key, data.mask() & ~one._held(data.trial, data.mask()))
+    drawn = lambda one, key, data: one._training_rows(key, data.mask() & ~one._held(data.trial, data.mask()))  # noqa: E731
+    return jax.device_get(jitted(drawn, one, key, data))
 
 
 def test_each_member_trains_on_its_own_rows_throughout_a_fit():
-    """Which rows a member trains on is told by which rows' targets its Adam moments depend on, to the last bit.
+    """Which rows a member trains on is reported by which rows' targets its Adam moments depend on, to the last bit.
 
-    500 steps of 4 draws would touch each of 15 rows if the bootstrap were drawn anew on the way; drawn once, a member
+    500 steps of 4 draws would touch each of 15 rows if the bootstrap were drawn again on the way; drawn once, a member
     misses 1/e of its rows. A held-out row never matters to the training of its member.
     """
-    batches = {"size": 4, "epochs": 150.0, "patience": 10_000}
+    batches = {"batch_size": 4, "epochs": 150.0, "patience": 10_000}
     one = learner(scale_targets=False, minibatches=batches)
     data = recorded([4, 3, 3, 2, 3], 18)
-    state = one.init(KEY, TASK)
+    state = jitted(one.init, KEY, TASK)
 
     def moments(row):
         moved = data.transitions.next_obs.at[row].add(0.7)  # row 17 is padding: no row moves
         changed = dataclasses.replace(data, transitions=dataclasses.replace(data.transitions, next_obs=moved))
-        return one.fit(TRAIN, state, changed)[0].optimiser.mu.weights[0]
+        return one.fit(TRAIN, state, changed)[0].opt_state.mu.weights[0]
 
     moments = np.asarray(jax.jit(jax.vmap(moments))(jnp.array([*range(15), 17])))
     trained = (moments[:15] != moments[15]).any((2, 3)).T  # [member row]
@@ -61,7 +62,7 @@ def test_without_a_bootstrap_members_train_on_all_their_rows():
         held = (np.asarray(data.trial) >= 1) & (np.asarray(data.trial) % MEMBERS == index)
         own = np.flatnonzero(~held[:15])
         np.testing.assert_array_equal(np.sort(rows[index, : counts[index]]), own)
-    every = learner(minibatches={"bootstrap": False, "held_out": False})
+    every = learner(minibatches={"bootstrap": False, "holdout": False})
     rows, counts = own_rows(every, KEY, data)
     np.testing.assert_array_equal(counts, 15)
     np.testing.assert_array_equal(rows[:, :15], np.tile(np.arange(15), (3, 1)))
@@ -83,13 +84,13 @@ def test_trials_are_counted_and_not_their_numbers(numbers, held):
 def test_loss_and_its_gradient_against_numpy(learn_bounds):
     """The gradient by the last biases in closed form: the beta weight is a constant to it."""
     rng = np.random.default_rng(3)
-    net = GaussianNet.init(KEY, (3, 8, 2), (-1.5, 0.8))
+    net = jitted(GaussianNet.init, KEY, (3, 8, 2), (-1.5, 0.8))
     net = dataclasses.replace(net, biases=tuple(jnp.asarray(rng.normal(size=b.shape), jnp.float32) for b in net.biases))
     decay, power = np.array([0.03, 0.07]), 0.35
-    one = learner(decay=jnp.array(decay, jnp.float32), rate=Rate(beta=power), noise=Noise(learned=learn_bounds))
+    one = learner(weight_decay=jnp.array(decay, jnp.float32), noise=Noise(learned=learn_bounds, beta=power))
     x, y = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
     batch = tuple(jnp.asarray(value, jnp.float32) for value in (x, y))
-    value, gradient = eqx.filter_value_and_grad(one._loss)(net, batch)
+    value, gradient = jitted(eqx.filter_value_and_grad(one._loss), net, batch)
 
     (w0, w1), (b0, b1) = ([np.asarray(leaf, float) for leaf in leaves] for leaves in (net.weights, net.biases))
     hidden = x @ w0 + b0
@@ -118,20 +119,21 @@ def test_loss_and_its_gradient_against_numpy(learn_bounds):
 
 def test_bounds_that_have_passed_each_other_pull_no_further():
     """Data alone move them then; pulled on, the upper one would fall fit by fit until its exponential overflows."""
-    net = GaussianNet.init(KEY, (3, 8, 2), (-1.5, 0.8))
+    net = jitted(GaussianNet.init, KEY, (3, 8, 2), (-1.5, 0.8))
     net = dataclasses.replace(net, log_var_upper=jnp.array([0.8, -2.0]))
     batch = (jnp.ones((4, 3)), jnp.full((4, 2), 0.3))
-    whole = eqx.filter_grad(learner()._loss)(net, batch)
-    data_alone = eqx.filter_grad(lambda net: nll(net, batch, learner().rate.beta))(net)
+    whole = jitted(eqx.filter_grad(learner()._loss), net, batch)
+    data_alone = jitted(eqx.filter_grad(lambda net: nll(net, batch, learner().noise.beta)), net)
     pull = [getattr(whole, bound) - getattr(data_alone, bound) for bound in ("log_var_upper", "log_var_lower")]
     np.testing.assert_allclose(pull, [[0.01, 0.0], [-0.01, 0.0]], atol=1e-7)
 
 
 def test_decay_alone_shrinks_each_layer_by_its_own_rate():
-    net = GaussianNet.init(KEY, (3, 8, 2), (-1.5, 0.8))
+    net = jitted(GaussianNet.init, KEY, (3, 8, 2), (-1.5, 0.8))
     batch = (jnp.ones((4, 3)), jnp.full((4, 2), 0.3))
     with_decay, without = (
-        eqx.filter_grad(learner(decay=jnp.array(decay))._loss)(net, batch) for decay in ([0.03, 0.07], [0.0, 0.0])
+        jitted(eqx.filter_grad(learner(weight_decay=jnp.array(decay))._loss), net, batch)
+        for decay in ([0.03, 0.07], [0.0, 0.0])
     )
     for layer, decay in enumerate([0.03, 0.07]):
         shrinking = with_decay.weights[layer] - without.weights[layer]
@@ -139,7 +141,7 @@ def test_decay_alone_shrinks_each_layer_by_its_own_rate():
 
 
 def test_the_learning_rate_falls_by_half_a_cosine():
-    rate = Rate(first=0.02, last=0.004)
+    rate = LearningRate(initial=0.02, final=0.004)
     done = jnp.array([0.0, 0.25, 0.5, 0.8, 1.0])
     expected = 0.012 + 0.008 * np.cos(np.pi * np.asarray(done))
     np.testing.assert_allclose(jax.vmap(rate)(done), expected, rtol=1e-6)
@@ -151,24 +153,24 @@ def test_the_learning_rate_falls_by_half_a_cosine():
 )
 def test_steps_are_passes_over_the_data_within_limits(epochs, least, most, expected):
     """58 rows in batches of 16. Ceiling of epochs x 58 / 16: 10.9, 1.1, 10.9, 27.2 and 12.3 before the limits."""
-    batches = {"epochs": epochs, "least": least, "most": most}
+    batches = {"epochs": epochs, "min_steps": least, "max_steps": most}
     one = learner(minibatches=batches)
     assert one._step_count(jnp.asarray(58)) == expected
     assert one._step_count(jnp.asarray(0)) == 0
-    _, report = FIT(one, KEY, one.init(KEY, TASK), recorded([58], 64))
+    _, report = FIT(one, KEY, jitted(one.init, KEY, TASK), recorded([58], 64))
     assert report.steps == expected
 
 
 def test_the_first_step_moves_every_weight_by_the_rate_and_adam_goes_on_from_fit_to_fit():
     """Adam's first step has the size of the rate and the sign of the gradient."""
-    one = learner(rate=Rate(first=0.01, last=0.01), minibatches={"most": 1})
-    start, data = one.init(KEY, TASK), recorded([58], 64)
+    one = learner(learning_rate=LearningRate(0.01, 0.01), minibatches={"max_steps": 1})
+    start, data = jitted(one.init, KEY, TASK), recorded([58], 64)
     state, _ = FIT(one, TRAIN, start, data)
     for before, after in zip(start.members.net.weights, state.members.net.weights, strict=True):
         np.testing.assert_allclose(np.abs(after - before), 0.01, rtol=1e-2)  # Adam's epsilon, beside gradients > 1e-6
-    np.testing.assert_array_equal(state.optimiser.count, 1)
-    again, _ = FIT(learner(rate=Rate(first=0.01, last=0.01), minibatches={"most": 7}), KEY, state, data)
-    np.testing.assert_array_equal(again.optimiser.count, 8)
+    np.testing.assert_array_equal(state.opt_state.count, 1)
+    again, _ = FIT(learner(learning_rate=LearningRate(0.01, 0.01), minibatches={"max_steps": 7}), KEY, state, data)
+    np.testing.assert_array_equal(again.opt_state.count, 8)
     for before, after in zip(state.members.net.weights, again.members.net.weights, strict=True):
         assert 0 < np.abs(after - before).max() < 0.1  # seven steps of at most about 0.01 each, from where it was
 
@@ -176,7 +178,7 @@ def test_the_first_step_moves_every_weight_by_the_rate_and_adam_goes_on_from_fit
 def test_one_trace_for_growing_data_new_rates_and_a_refit():
     fit, traces = counted(lambda learner, key, state, data: learner.fit(key, state, data))
     one = learner()
-    state, data = one.init(KEY, TASK), recorded([10], 64)
+    state, data = jitted(one.init, KEY, TASK), recorded([10], 64)
     state, _ = fit(one, KEY, state, data)
     for trial, rows in enumerate([5, 8, 20], start=1):
         more = jax.tree.map(lambda leaf, rows=rows: leaf[:rows], recorded([20], 64, seed=trial).transitions)
@@ -185,10 +187,11 @@ def test_one_trace_for_growing_data_new_rates_and_a_refit():
     assert report.steps == np.ceil(5 * 43 / 16)
     changed = EnsembleLearner(
         hidden=(8,),
-        decay=jnp.array([0.2, 0.1]),
-        rate=Rate(1e-2, 1e-4, 0.0),
+        weight_decay=jnp.array([0.2, 0.1]),
+        learning_rate=LearningRate(1e-2, 1e-4),
         members=MEMBERS,
-        minibatches=Minibatches(size=16, epochs=2.0, least=3, most=900, patience=4),
+        noise=Noise(beta=0.0),
+        minibatches=Minibatches(batch_size=16, epochs=2.0, min_steps=3, max_steps=900, patience=4),
     )
     other, report = fit(changed, KEY, state, data)
     assert report.steps == np.ceil(2 * 43 / 16)
@@ -201,14 +204,16 @@ def test_one_trace_for_growing_data_new_rates_and_a_refit():
 @pytest.fixture(scope="module")
 def learned():
     """600 rows, 200 of them in trials 1 and 2; about 1100 steps."""
-    one = learner(rate=Rate(first=1e-2, last=1e-4), minibatches={"size": 32, "epochs": 60.0, "patience": 99})
-    state, report = FIT(one, KEY, one.init(KEY, TASK), recorded([400, 100, 100], 600))
+    one = learner(
+        learning_rate=LearningRate(1e-2, 1e-4), minibatches={"batch_size": 32, "epochs": 60.0, "patience": 99}
+    )
+    state, report = FIT(one, KEY, jitted(one.init, KEY, TASK), recorded([400, 100, 100], 600))
     return one.model(state), report
 
 
 def test_learns_a_linear_system_and_its_noise(learned):
     """Mean of the belief within a third of the noise (one std over 400 rows is a fifteenth; the rest is the nets'),
-    std within 20 % (400 rows know it to 4 %), and doubt below the noise."""
+    std within 20 % (400 rows know it to 4 %), and epistemic std below the noise."""
     model, report = learned
     assert not report.diverged.any()
     rng = np.random.default_rng(9)
@@ -235,7 +240,7 @@ def test_validation_is_the_likelihood_of_the_held_out_trials_by_the_weights_retu
     repeated = jax.tree.map(lambda leaf: leaf.at[30:44].set(leaf[30]), data.transitions)
     data = dataclasses.replace(data, transitions=repeated)
     one = learner()
-    state, report = FIT(one, KEY, one.init(KEY, TASK), data)
+    state, report = FIT(one, KEY, jitted(one.init, KEY, TASK), data)
     assert np.isnan(report.validation_nll).tolist() == [True, False, True]
     world = member(state.members, 1)
     row = member(data.transitions, 30)
@@ -243,7 +248,7 @@ def test_validation_is_the_likelihood_of_the_held_out_trials_by_the_weights_retu
     target = world.target_scale(row.next_obs - row.obs)
     expected = np.mean((target - mean) ** 2 / var + np.log(var))
     np.testing.assert_allclose(report.validation_nll[1], expected, rtol=1e-4, atol=1e-5)
-    _, report = FIT(one, KEY, one.init(KEY, TASK), recorded([44], 64))
+    _, report = FIT(one, KEY, jitted(one.init, KEY, TASK), recorded([44], 64))
     assert np.isnan(report.validation_nll).all()
 
 
@@ -251,7 +256,7 @@ def test_bounds_move_only_where_they_are_learned():
     data = recorded([30, 14], 64)
     for learn_bounds in (True, False):
         one = learner(noise=Noise(-6.0, 0.25, learn_bounds))
-        state, _ = FIT(one, KEY, one.init(KEY, TASK), data)
+        state, _ = FIT(one, KEY, jitted(one.init, KEY, TASK), data)
         net = state.members.net
         assert np.array_equal(net.log_var_upper, np.full((3, 2), 0.25, np.float32)) != learn_bounds
         assert np.array_equal(net.log_var_lower, np.full((3, 2), -6.0, np.float32)) != learn_bounds
@@ -259,7 +264,7 @@ def test_bounds_move_only_where_they_are_learned():
 
 def test_scales_are_those_of_all_data_and_members_start_apart():
     one, data = learner(), recorded([30, 14], 64)
-    start = one.init(KEY, TASK)
+    start = jitted(one.init, KEY, TASK)
     assert len(np.unique(start.members.net.weights[0][:, 0, 0])) == MEMBERS
     state, _ = FIT(one, KEY, start, data)
     rows = jax.tree.map(lambda leaf: np.asarray(leaf[:44], float), data.transitions)
@@ -272,7 +277,7 @@ def test_scales_are_those_of_all_data_and_members_start_apart():
 
 def test_sizes_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match=r"1 hidden layers need 2 weight decays, got shape \(3,\)"):
-        learner(decay=jnp.ones(3))
+        learner(weight_decay=jnp.ones(3))
     with pytest.raises(InputError, match="at least one member, got 0"):
         learner(members=0)
 
@@ -280,7 +285,7 @@ def test_sizes_that_do_not_fit_are_refused():
 def test_nll_is_twice_the_negative_log_likelihood_less_its_constant():
     import scipy.stats
 
-    net = GaussianNet.init(KEY, (3, 8, 2), (-1.5, 0.8))
+    net = jitted(GaussianNet.init, KEY, (3, 8, 2), (-1.5, 0.8))
     rng = np.random.default_rng(4)
     x, y = (jnp.asarray(rng.normal(size=(6, size)), jnp.float32) for size in (3, 2))
     mean, var = jax.vmap(net)(x)

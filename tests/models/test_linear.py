@@ -21,7 +21,7 @@ from handful.planning.problem import Problem
 from handful.policies.simple import UniformPolicy
 from handful.propagation.distribution_sampling import Expectation
 from handful.types import Transition
-from probes import Linear, close, counted, same, task_of
+from probes import Linear, at, close, counted, jitted, same, task_of
 
 KEY = jax.random.key(12)
 DRAWS = 100_000
@@ -48,12 +48,12 @@ def dataset(obs, action, next_obs, capacity=64):
     numbers = [jnp.asarray(np.pad(x, [(0, capacity - count), (0, 0)]), jnp.float32) for x in (obs, action, next_obs)]
     no = jnp.zeros(capacity, bool)
     transitions = Transition(numbers[0], numbers[1], jnp.ones(capacity), numbers[2], no, no)
-    return Dataset(transitions, jnp.where(jnp.arange(capacity) < count, 0, -1), jnp.asarray(count))
+    return Dataset(transitions, jnp.asarray(np.where(np.arange(capacity) < count, 0, -1)), jnp.asarray(count))
 
 
 def fitted(data, learner=None, of=None):
     learner = learner or LinearLearner()
-    return FIT(learner, KEY, learner.init(KEY, of or task()), data)
+    return FIT(learner, KEY, jitted(learner.init, KEY, of or task()), data)
 
 
 def regression(belief, data):
@@ -95,25 +95,29 @@ def test_raw_matrices_are_least_squares_to_float32(apart):
     belief, _ = fitted(dataset(obs, action, next_obs), LinearLearner(ridge=1e-9))
     X = np.concatenate([obs, action, np.ones((60, 1))], axis=1)
     expected, *_ = np.linalg.lstsq(X, next_obs.astype(np.float32).astype(float))
-    found = np.concatenate([np.asarray(part).reshape(3, -1) for part in belief.matrices()], axis=1)
+    found = np.concatenate([np.asarray(part).reshape(3, -1) for part in jitted(belief.matrices)], axis=1)
     np.testing.assert_allclose(found, expected.T, atol=1e-5 if apart == 1.0 else 2e-3)
 
 
 def test_raw_matrices_are_the_mean_and_a_worlds_its_own():
     belief, _ = fitted(dataset(*rows(30)))
-    world = jax.tree.map(lambda leaf: leaf[1], belief.worlds(KEY, 3))
-    for model, matrices in ((belief, belief.matrices()), (world, world.map.matrices())):
+    world = at(jitted(belief.worlds, KEY, 3), 1)
+    own = jitted(belief.matrices)
+    for model, matrices in ((belief, own), (world, jitted(world.map.matrices))):
+        matrices = jax.device_get(matrices)  # noqa: PLW2901
         expected = matrices[0] @ OBS + matrices[1] @ ACTION + matrices[2]
-        np.testing.assert_allclose(model.predict(jnp.float32(OBS), jnp.float32(ACTION)).mean, expected, rtol=1e-5)
-    np.testing.assert_allclose(belief.matrices()[0], A, atol=0.25)  # 30 rows with noise of 0.3
-    assert np.abs(np.asarray(world.map.weights - belief.map.weights)).max() > 1e-3
+        np.testing.assert_allclose(
+            jitted(model.predict, jnp.float32(OBS), jnp.float32(ACTION)).mean, expected, rtol=1e-5
+        )
+    np.testing.assert_allclose(own[0], A, atol=0.25)  # 30 rows with noise of 0.3
+    assert np.abs(np.asarray(world.map.weights) - np.asarray(belief.map.weights)).max() > 1e-3
 
 
 def test_raw_matrices_leave_out_what_is_never_an_input():
     of = task(memoryless=(1,))
     obs, action, next_obs = rows(60)
     belief, _ = fitted(dataset(obs, action, next_obs - np.outer(obs[:, 1], A[:, 1])), of=of)
-    found, push, _ = belief.matrices()
+    found, push, _ = jax.device_get(jitted(belief.matrices))
     np.testing.assert_array_equal(found[:, 1], 0.0)
     np.testing.assert_allclose(found[:, [0, 2]], A[:, [0, 2]], atol=0.15)
     np.testing.assert_allclose(push, B, atol=0.2)
@@ -126,14 +130,14 @@ def test_angles_have_no_matrices_but_are_regressed_on():
     obs[:, 1] = np.random.default_rng(3).uniform(-9, 9, 60)
     pulled = lambda obs, action: obs + 0.3 * np.sin(obs[..., 1:2]) * np.array([1.0, -2.0, 3.0]) + action @ B.T  # noqa: E731
     belief, _ = fitted(dataset(obs, action, pulled(obs, action)), of=of)
-    close(belief.predict(jnp.float32(OBS), jnp.float32(ACTION)).mean, pulled(OBS, ACTION), atol=1e-3)
-    with pytest.raises(InputError, match=r"no entry is an angle.*\(1,\)"):
+    close(jitted(belief.predict, jnp.float32(OBS), jnp.float32(ACTION)).mean, pulled(OBS, ACTION), atol=1e-3)
+    with pytest.raises(InputError, match=r"tasks without angles.*\(1,\)"):
         belief.matrices()
 
 
 @pytest.fixture(scope="module")
 def doubtful():
-    """Ten rows for six weights: doubt about the weights is as large as the noise. And 100k of its worlds."""
+    """Ten rows for six weights: the uncertainty of the weights is as large as the noise. And 100k of its worlds."""
     belief, _ = fitted(dataset(*rows(10)), LinearLearner(ridge=0.5, noise_shape=3.0, noise_scale=0.4))
     return belief, eqx.filter_jit(lambda belief: belief.worlds(KEY, DRAWS))(belief)
 
@@ -143,8 +147,8 @@ def student(belief):
     scales = [np.asarray(x, float) for x in (belief.map.input_scale.mean, belief.map.input_scale.std)]
     phi = np.append((np.concatenate([OBS, ACTION]) - scales[0]) / scales[1], 1.0)
     shape, scale = float(belief.noise_shape), np.asarray(belief.noise_scale, float)
-    doubt = phi @ np.asarray(belief.root, float)
-    spread = np.asarray(belief.map.target_scale.std) * np.sqrt(scale / shape * (1 + doubt @ doubt))
+    epistemic = phi @ np.asarray(belief.root, float)
+    spread = np.asarray(belief.map.target_scale.std) * np.sqrt(scale / shape * (1 + epistemic @ epistemic))
     target = np.asarray(belief.map.target_scale.mean) + np.asarray(belief.map.target_scale.std) * (
         phi @ np.asarray(belief.map.weights, float)
     )
@@ -153,7 +157,8 @@ def student(belief):
 
 def test_both_variances_together_are_the_student_t_ones(doubtful):
     belief, _ = doubtful
-    prediction, expected = belief.predict(jnp.float32(OBS), jnp.float32(ACTION)), student(belief)
+    prediction, expected = jitted(belief.predict, jnp.float32(OBS), jnp.float32(ACTION)), student(belief)
+    prediction = jax.device_get(prediction)
     np.testing.assert_allclose(prediction.mean, expected.mean(), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(prediction.aleatoric + prediction.epistemic, expected.var(), rtol=1e-4)
     assert (prediction.epistemic > 0.2 * prediction.aleatoric).all()
@@ -163,7 +168,7 @@ def test_worlds_have_the_beliefs_two_variances(doubtful):
     """Within 5 standard errors, taken from the draws themselves: 6e-7 false alarms a number."""
     belief, worlds = doubtful
     one = eqx.filter_jit(eqx.filter_vmap(lambda world: world.predict(jnp.float32(OBS), jnp.float32(ACTION))))
-    each, whole = one(worlds), belief.predict(jnp.float32(OBS), jnp.float32(ACTION))
+    each, whole = jax.device_get((one(worlds), jitted(belief.predict, jnp.float32(OBS), jnp.float32(ACTION))))
     np.testing.assert_array_equal(each.epistemic, 0.0)
     for values, expected in (
         (each.mean, whole.mean),
@@ -191,7 +196,7 @@ def test_a_step_of_the_belief_is_a_student_t_draw(doubtful):
 def test_weights_are_drawn_with_the_worlds_own_noise(doubtful):
     """Given its noise a weight is Gaussian; over all worlds it is a Student t."""
     belief, worlds = doubtful
-    off = np.asarray(worlds.map.weights - belief.map.weights, float)
+    off = np.asarray(np.asarray(worlds.map.weights) - np.asarray(belief.map.weights), float)
     cov = np.asarray(belief.root, float) @ np.asarray(belief.root, float).T
     given = off / np.sqrt(np.asarray(worlds.var, float))[:, None, :]
     for output in range(3):
@@ -205,12 +210,13 @@ def test_weights_are_drawn_with_the_worlds_own_noise(doubtful):
 
 def test_worlds_of_a_world_are_itself_and_its_noise_is_its_own(doubtful):
     _, worlds = doubtful
-    world = jax.tree.map(lambda leaf: leaf[3], worlds)
+    world = at(worlds, 3)
     assert world.world_count == 1
-    same(world.worlds(KEY, 4), jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (4, *leaf.shape)), world))
-    prediction = world.predict(jnp.float32(OBS), jnp.float32(ACTION))
+    same(jitted(world.worlds, KEY, 4), jax.tree.map(lambda leaf: np.broadcast_to(leaf, (4, *leaf.shape)), world))
+    prediction = jax.device_get(jitted(world.predict, jnp.float32(OBS), jnp.float32(ACTION)))
     keys = jax.random.split(KEY, 20_000)
-    draws = np.asarray(jax.vmap(lambda key: world.sample(key, jnp.float32(OBS), jnp.float32(ACTION)))(keys), float)
+    draw = jax.vmap(lambda key: world.sample(key, jnp.float32(OBS), jnp.float32(ACTION)))
+    draws = np.asarray(jitted(draw, keys), float)
     np.testing.assert_allclose(draws.var(0), prediction.aleatoric, rtol=5 * np.sqrt(2 / 20_000))
     error = np.sqrt(prediction.aleatoric / 20_000)
     assert (np.abs(draws.mean(0) - prediction.mean) < 5 * error).all()
@@ -219,10 +225,14 @@ def test_worlds_of_a_world_are_itself_and_its_noise_is_its_own(doubtful):
 def test_doubt_shrinks_with_data_and_grows_away_from_them():
     few, many = (fitted(dataset(*rows(count)))[0] for count in (12, 60))
     here, far = jnp.float32(OBS), jnp.float32(30 * OBS)
-    doubt = [model.predict(obs, jnp.float32(ACTION)).epistemic for model in (few, many) for obs in (here, far)]
+    doubt = [
+        np.asarray(jitted(model.predict, obs, jnp.float32(ACTION)).epistemic)
+        for model in (few, many)
+        for obs in (here, far)
+    ]
     assert (doubt[2] < doubt[0]).all()
     assert (doubt[3] > 50 * doubt[2]).all()
-    noise = many.predict(here, jnp.float32(ACTION)).aleatoric
+    noise = jitted(many.predict, here, jnp.float32(ACTION)).aleatoric
     np.testing.assert_allclose(noise, NOISE**2, rtol=5 * np.sqrt(2 / 54))  # 54 degrees of freedom, 5 standard errors
 
 
@@ -240,11 +250,11 @@ def test_rows_that_are_not_finite_count_for_nothing(part, value):
 
 
 def test_no_usable_rows_give_the_prior():
-    """In units of one: noise 1e-3, weights of variance 1e-3 / ridge, and so much doubt more."""
+    """In units of one: noise 1e-3, weights of variance 1e-3 / ridge, and the epistemic variance in addition."""
     learner = LinearLearner(ridge=0.01, noise_shape=2.0, noise_scale=1e-3)
-    prior = learner.init(KEY, task())
+    prior = jitted(learner.init, KEY, task())
     assert isinstance(prior, BayesianLinear)
-    prediction = prior.predict(jnp.float32(OBS), jnp.float32(ACTION))
+    prediction = jitted(prior.predict, jnp.float32(OBS), jnp.float32(ACTION))
     np.testing.assert_array_equal(prediction.mean, jnp.float32(OBS))
     np.testing.assert_allclose(prediction.aleatoric, 1e-3, rtol=1e-5)
     np.testing.assert_allclose(prediction.epistemic, 0.1 * (1 + OBS @ OBS + ACTION @ ACTION), rtol=1e-5)
@@ -291,19 +301,19 @@ SPOILT = [
 @pytest.mark.parametrize("ridge", [1e-3, 1e-30], ids=["default ridge", "hardly any ridge"])
 @pytest.mark.parametrize("kind", SPOILT)
 def test_poor_data_leave_a_sound_belief(kind, ridge):
-    """What was seen is predicted within the belief's own doubt, and draws are finite."""
+    """What was seen is predicted within the epistemic variance of the belief, and draws are finite."""
     obs, action, next_obs = spoilt(kind)
     belief, report = fitted(dataset(obs, action, next_obs), LinearLearner(ridge=ridge))
     assert finite(belief)
     assert not report.diverged.any()
-    predicted = jax.vmap(belief.predict)(jnp.float32(obs), jnp.float32(action))
+    predicted = jax.device_get(jitted(jax.vmap(belief.predict), jnp.float32(obs), jnp.float32(action)))
     assert finite(predicted)
-    assert finite(belief.worlds(KEY, 7))
+    assert finite(jitted(belief.worlds, KEY, 7))
     error = np.abs(predicted.mean - next_obs) / np.sqrt(predicted.aleatoric + predicted.epistemic)
     assert error.max() < 5
     if kind == "a column that is another":  # which of the two it is stays open: their difference was never seen
         gap = jnp.float32([1.0, -1.0, 0.0])
-        apart = belief.predict(jnp.float32(obs[0]) + gap, jnp.float32(action[0])).epistemic
+        apart = jitted(belief.predict, jnp.float32(obs[0]) + gap, jnp.float32(action[0])).epistemic
         assert (apart > 10 * predicted.epistemic[0]).all()
 
 
@@ -313,8 +323,8 @@ def test_outputs_of_all_scales_are_fitted_alike():
     units = np.array([1e-4, 1.0, 1e4])
     plain, _ = fitted(dataset(obs, action, next_obs))
     scaled, _ = fitted(dataset(obs * units, action, next_obs * units))
-    expected = plain.predict(jnp.float32(OBS), jnp.float32(ACTION))
-    found = scaled.predict(jnp.float32(OBS * units), jnp.float32(ACTION))
+    expected = jax.device_get(jitted(plain.predict, jnp.float32(OBS), jnp.float32(ACTION)))
+    found = jax.device_get(jitted(scaled.predict, jnp.float32(OBS * units), jnp.float32(ACTION)))
     np.testing.assert_allclose(found.mean / units, expected.mean, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found.aleatoric / units**2, expected.aleatoric, rtol=1e-3)
     np.testing.assert_allclose(found.epistemic / units**2, expected.epistemic, rtol=1e-3)
@@ -332,7 +342,7 @@ def test_numbers_beyond_float32_leave_the_last_good_belief():
 
 def test_more_data_and_another_prior_compile_nothing():
     compiled, traces = counted(lambda learner, state, data: learner.fit(KEY, state, data))
-    state = LinearLearner().init(KEY, task())
+    state = jitted(LinearLearner().init, KEY, task())
     one, _ = compiled(LinearLearner(), state, dataset(*rows(20)))
     two, _ = compiled(LinearLearner(), one, dataset(*rows(50)))
     other, _ = compiled(LinearLearner(ridge=5.0, noise_shape=4.0, noise_scale=0.1), two, dataset(*rows(50)))

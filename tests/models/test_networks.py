@@ -12,7 +12,7 @@ from handful.models.networks import GaussianNet, swish
 
 
 def forward(net, x):
-    """Written anew from the paper: swish layers, then soft bounds on the log-variance."""
+    """Rewritten from the paper: swish layers, then soft bounds on the log-variance."""
     weights = [np.asarray(w, float) for w in net.weights]
     biases = [np.asarray(b, float) for b in net.biases]
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):

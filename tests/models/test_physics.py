@@ -12,10 +12,10 @@ from jaxtyping import Array, Float
 from scipy.integrate import solve_ivp
 
 from fitting import finite
-from handful.agents.task_physics import physics_of
 from handful.data.dataset import Dataset
 from handful.envs.cartpole import CartPoleSwingUp
 from handful.envs.pendulum import Pendulum
+from handful.envs.physics import physics_of
 from handful.envs.point_mass import PointMass
 from handful.errors import InputError
 from handful.fields import real
@@ -28,9 +28,9 @@ from handful.planning.problem import Problem
 from handful.policies.simple import UniformPolicy
 from handful.propagation.trajectory_sampling import TSInf
 from handful.task import Task
-from handful.training.collect import episode
+from handful.training.rollout import episode
 from handful.types import Transition
-from probes import close, counted, differ, same, shaken, task_of
+from probes import at, close, counted, differ, jitted, same, shaken, task_of
 
 KEY = jax.random.key(5)
 FIT = eqx.filter_jit(lambda learner, state, data: learner.fit(KEY, state, data))
@@ -86,7 +86,7 @@ def swings(rows=30, seed=3):
 
 @pytest.fixture(scope="module")
 def start():
-    return learner().init(KEY, TASK)
+    return jitted(learner().init, KEY, TASK)
 
 
 @pytest.fixture(scope="module")
@@ -107,18 +107,24 @@ KINDS = {
 }
 
 
+@eqx.filter_jit
+def COORDINATES(parameters):  # noqa: N802
+    """Values and slopes at the guess, values far around, and gradients."""
+    far = jax.vmap(parameters.values)(jnp.linspace(-30.0, 30.0, 61)[:, None])
+    gradients = jax.vmap(jax.grad(lambda p, z: p.values(z).sum()), (None, 0))(parameters, jnp.array([[-3.0], [2.0]]))
+    return parameters.values(jnp.zeros(1)), parameters.slopes(jnp.zeros(1)), far, gradients
+
+
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_coordinates_start_at_the_guess_with_the_priors_width_and_keep_the_limits(kind):
     parameter, slope = KINDS[kind]
     parameters = Parameters.of([parameter])
-    np.testing.assert_allclose(parameters.values(jnp.zeros(1)), parameter.guess, rtol=1e-6)
-    np.testing.assert_allclose(parameters.slopes(jnp.zeros(1)), slope, rtol=1e-5)
-    far = jax.vmap(parameters.values)(jnp.linspace(-30.0, 30.0, 61)[:, None])
-    assert ((far >= parameter.low) & (far <= parameter.high)).all()
-    assert (jnp.diff(far[25:36, 0]) > 0).all()
-    gradients = jax.jit(jax.vmap(jax.grad(lambda p, z: p.values(z).sum()), (None, 0)))(
-        parameters, jnp.array([[-3.0], [2.0]])
-    )
+    values, slopes, far, gradients = COORDINATES(parameters)
+    np.testing.assert_allclose(values, parameter.guess, rtol=1e-6)
+    np.testing.assert_allclose(slopes, slope, rtol=1e-5)
+    far = np.asarray(far)
+    assert ((far >= np.float32(parameter.low)) & (far <= np.float32(parameter.high))).all()
+    assert (np.diff(far[25:36, 0]) > 0).all()
     assert finite(gradients)
 
 
@@ -132,13 +138,13 @@ def test_coordinates_without_near_limits_are_gaussian_and_log_normal():
     )
     z = np.array([1.7, -2.1, -0.6])
     expected = [-1.3 + 0.7 * z[0], 5.0 + 0.5 * z[1], 1.3 * np.exp(0.4 * z[2])]
-    np.testing.assert_allclose(parameters.values(jnp.asarray(z, jnp.float32)), expected, rtol=1e-5)
+    np.testing.assert_allclose(jitted(parameters.values, jnp.asarray(z, jnp.float32)), expected, rtol=1e-5)
 
 
 def test_wrong_guesses_are_wrong_in_turn():
     guess = Parameters.of(LENGTHS).wrong(1.25).guess
     np.testing.assert_allclose(guess, [1.1 * 1.25, 0.5 / 1.25], rtol=1e-6)
-    with pytest.raises(InputError, match="guess of 'p' must lie between"):
+    with pytest.raises(InputError, match="guess of 'p' must lie strictly between"):
         Parameters.of([KINDS["between"][0]]).wrong(1.6)
 
 
@@ -150,14 +156,16 @@ def test_integration_agrees_with_an_adaptive_solver():
         return [x[1], (1.2 - 0.3 * x[1]) / 0.64 - GRAVITY / 0.8 * np.sin(x[0])]
 
     exact = solve_ivp(derivative, (0.0, 0.2), [0.7, -1.9], rtol=1e-10, atol=1e-10).y[:, -1]
-    errors = [np.abs(Acceleration(Swing(), n).step(obs, action, values, 0.2) - exact).max() for n in (1, 2, 8)]
+    errors = [np.abs(jitted(Acceleration(Swing(), n).step, obs, action, values, 0.2) - exact).max() for n in (1, 2, 8)]
     assert errors[0] > 10 * errors[1], "fourth order: half the step, a sixteenth of the error"
     assert errors[2] < 2e-6
 
     def whole(obs, action, parameters):
         return jnp.concatenate([obs[1:], Swing()(obs, action, parameters)])
 
-    one, other = (law.step(obs, action, values, 0.2) for law in (Derivative(whole, 3), Acceleration(Swing(), 3)))
+    one, other = (
+        jitted(law.step, obs, action, values, 0.2) for law in (Derivative(whole, 3), Acceleration(Swing(), 3))
+    )
     np.testing.assert_allclose(one, other, rtol=1e-6)
     np.testing.assert_array_equal(Map(whole).step(obs, action, values, 0.2), whole(obs, action, values))
 
@@ -181,7 +189,9 @@ def test_the_gaussian_of_a_linear_model_is_exact_however_much_better_one_directi
     rng = np.random.default_rng(4)
     basis = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     design = (rng.normal(size=(9, 2)) * [2e4, 3.0]) @ basis[:, :2].T
-    factor = np.asarray(gaussian_at(lambda z: jnp.asarray(design, jnp.float32) @ z - 0.3, jnp.ones(3)), float)
+    factor = np.asarray(
+        jitted(lambda z: gaussian_at(lambda z: jnp.asarray(design, jnp.float32) @ z - 0.3, z), jnp.ones(3)), float
+    )
     stds = np.sqrt(np.diag(basis.T @ factor @ factor.T @ basis))
     expected = np.sqrt(np.diag(basis.T @ np.linalg.inv(np.eye(3) + design.T @ design) @ basis))
     # The best direction's std is 1e-5 of the others', so rounding of those (6e-8) moves it by up to 1 %.
@@ -193,10 +203,10 @@ def test_the_gaussian_takes_the_bending_of_the_model_into_account():
         return jnp.stack([2 * jnp.sin(z[0]) + z[1] - 0.5, z[0] * z[1] + 0.6, jnp.exp(0.5 * z[1]) - 1.5])
 
     point = jnp.array([0.4, -0.3])
-    hessian = jax.hessian(lambda z: (whitened(z) @ whitened(z) + z @ z) / 2)(point)
-    factor = gaussian_at(whitened, point)
+    hessian = jax.jit(jax.hessian(lambda z: (whitened(z) @ whitened(z) + z @ z) / 2))(point)
+    factor = np.asarray(jitted(lambda point: gaussian_at(whitened, point), point))
     np.testing.assert_allclose(factor @ factor.T, np.linalg.inv(hessian), rtol=1e-4)
-    without = jax.jacfwd(whitened)(point)
+    without = np.asarray(jax.jit(jax.jacfwd(whitened))(point))
     assert not np.allclose(np.linalg.inv(np.eye(2) + without.T @ without), np.linalg.inv(hessian), rtol=0.1)
 
 
@@ -215,13 +225,13 @@ def test_a_linear_model_has_the_closed_form_posterior():
     linear = PhysicsLearner(
         Map(law), [Parameter(n, g, prior_std=w) for n, g, w in zip("pq", guess, width, strict=True)]
     )
-    state, _ = FIT(linear, linear.init(KEY, task), dataset(obs, action, next_obs, 20, task))
+    state, _ = FIT(linear, jitted(linear.init, KEY, task), dataset(obs, action, next_obs, 20, task))
 
     noise = np.asarray(state.noise, float)
     white = (along / noise[:, None]).reshape(-1, 2)
     cov = np.linalg.inv(np.diag(width**-2) + white.T @ white)
     mean = guess + cov @ white.T @ ((next_obs - obs - along @ guess) / noise).ravel()
-    values = np.asarray(linear.parameters.values(state.centre))
+    values = np.asarray(jitted(linear.parameters.values, state.centre))
     # The optimiser stops within a hundredth of a std.
     np.testing.assert_array_less(np.abs(values - mean), 0.02 * np.sqrt(np.diag(cov)))
     factor = np.diag(width) @ np.asarray(state.factor, float)
@@ -235,43 +245,46 @@ def test_a_pendulums_posterior_agrees_with_a_grid(fitted):
     obs, action, next_obs = swings()
     scale = (next_obs - obs).std(0)
     parameters = Parameters.of(LENGTHS)
-    reach = 5 * np.sqrt(np.diag(fitted.factor @ fitted.factor.T))
+    factor = np.asarray(fitted.factor)
+    found = np.sqrt(np.diag(factor @ factor.T))
+    reach = 5 * found
     axes = [c + np.linspace(-r, r, 41) for c, r in zip(np.asarray(fitted.centre), reach, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
-    values = np.asarray(jax.vmap(parameters.values)(jnp.asarray(grid, jnp.float32)), float)
+    values = np.asarray(jitted(jax.vmap(parameters.values), jnp.asarray(grid, jnp.float32)), float)
     errors = np.stack([(step_in_numpy(obs, action, *v) - next_obs) / scale for v in values])
     log = -(grid**2).sum(1) / 2 - 31 / 2 * np.log((errors**2).sum(1) + 0.01**2).sum(1)
     weight = np.exp(log - log.max())
     weight /= weight.sum()
     mean = weight @ grid
     std = np.sqrt(weight @ (grid - mean) ** 2)
-    found = np.sqrt(np.diag(fitted.factor @ fitted.factor.T))
     np.testing.assert_allclose(found, std, rtol=0.1)  # the profiled noise has 30 rows: its tails are 3 % wider
     np.testing.assert_array_less(np.abs(fitted.centre - mean), 0.2 * std)
     correlation = weight @ np.prod((grid - mean) / std, axis=1)
     np.testing.assert_allclose(identified(learner().model(fitted)).correlations[0, 1], correlation, atol=0.1)
-    np.testing.assert_array_less(np.abs(parameters.values(fitted.centre) - np.array([LENGTH, DRAG])), [0.03, 0.2])
+    np.testing.assert_array_less(
+        np.abs(jitted(parameters.values, fitted.centre) - np.array([LENGTH, DRAG])), [0.03, 0.2]
+    )
 
 
 def test_the_belief_predicts_what_its_worlds_do(fitted):
     """Linearised variance against 4000 worlds: their std is known to 1.1 %, so 5 % is four of these and curvature."""
     belief, obs, action = learner().model(fitted), jnp.array([1.1, -0.7]), jnp.array([0.9])
-    worlds = belief.worlds(jax.random.key(2), 4000)
-    each = eqx.filter_vmap(lambda world: world.predict(obs, action))(worlds)
-    prediction = belief.predict(obs, action)
-    np.testing.assert_allclose(jnp.sqrt(prediction.epistemic), each.mean.std(0), rtol=0.05)
+    worlds = jitted(belief.worlds, jax.random.key(2), 4000)
+    each = jitted(eqx.filter_vmap(lambda world: world.predict(obs, action)), worlds)
+    each, prediction = jax.device_get((each, jitted(belief.predict, obs, action)))
+    np.testing.assert_allclose(np.sqrt(prediction.epistemic), each.mean.std(0), rtol=0.05)
     np.testing.assert_allclose(prediction.mean, each.mean.mean(0), atol=4e-4)
     np.testing.assert_allclose(prediction.aleatoric, fitted.noise**2, rtol=1e-6)
     assert (each.epistemic == 0).all()
-    samples = jax.vmap(belief.sample, (0, None, None))(jax.random.split(KEY, 4000), obs, action)
-    np.testing.assert_allclose(samples.std(0), jnp.sqrt(prediction.aleatoric + prediction.epistemic), rtol=0.05)
+    samples = jitted(jax.vmap(belief.sample, (0, None, None)), jax.random.split(KEY, 4000), obs, action)
+    np.testing.assert_allclose(np.std(samples, axis=0), np.sqrt(prediction.aleatoric + prediction.epistemic), rtol=0.05)
     assert belief.world_count is None
-    assert eqx.filter_vmap(lambda world: world.values)(worlds).shape == (4000, 2)
+    assert jitted(eqx.filter_vmap(lambda world: world.values), worlds).shape == (4000, 2)
 
 
 def test_a_belief_is_a_pytree_of_reals_and_its_calls_compile_once(fitted):
     belief, obs, action = learner().model(fitted), jnp.array([1.1, -0.7]), jnp.array([0.9])
-    for model in (belief, jax.tree.map(lambda leaf: leaf[1], belief.worlds(KEY, 3))):
+    for model in (belief, at(jitted(belief.worlds, KEY, 3), 1)):
         assert all(eqx.is_inexact_array(leaf) and not leaf.weak_type for leaf in jax.tree.leaves(model))
         for call in (lambda m: m.predict(obs, action), lambda m: m.sample(KEY, obs, action)):
             compiled, traces = counted(call)
@@ -326,7 +339,8 @@ def test_repeated_rows_count_as_often_as_they_come(start):
     once, _ = FIT(learner(), start, dataset(obs, action, next_obs))
     often, report = FIT(learner(), start, dataset(*(np.tile(x, (4, 1)) for x in (obs, action, next_obs))))
     assert not report.diverged.any()
-    ratio = np.sqrt(np.diag(once.factor @ once.factor.T) / np.diag(often.factor @ often.factor.T))
+    one, many = np.asarray(once.factor), np.asarray(often.factor)
+    ratio = np.sqrt(np.diag(one @ one.T) / np.diag(many @ many.T))
     # Twice, but for the prior, the row that stands for the guessed noise, and the noise, that is divided by N + 1.
     np.testing.assert_allclose(ratio, 2.0, rtol=0.1)
 
@@ -353,9 +367,9 @@ def test_outputs_of_wildly_different_scales_are_fitted_alike():
     rng = np.random.default_rng(6)
     action = rng.uniform(-2, 1.5, (25, 1))
     next_obs = action * np.array([1e-4, 1e4]) + np.array([1e-6, 1e2]) * rng.normal(size=(25, 2))
-    state, report = FIT(wide, wide.init(KEY, TASK), dataset(np.zeros((25, 2)), action, next_obs))
+    state, report = FIT(wide, jitted(wide.init, KEY, TASK), dataset(np.zeros((25, 2)), action, next_obs))
     assert not report.diverged.any()
-    np.testing.assert_allclose(wide.parameters.values(state.centre), [1e-4, 1e4], rtol=0.01)
+    np.testing.assert_allclose(jitted(wide.parameters.values, state.centre), [1e-4, 1e4], rtol=0.01)
 
 
 def test_a_fit_that_finds_nothing_finite_keeps_the_last_state(start, fitted):
@@ -377,11 +391,11 @@ def test_a_world_that_blows_up_costs_only_the_plans_that_meet_it():
         return obs + jnp.stack([jnp.sqrt(parameters["drag"] * action[0]), action[0]])
 
     model = PhysicsLearner(Map(law), [Parameter("drag", 0.5, low=0.0)])
-    problem = Problem(TASK, model.model(model.init(KEY, task_of(TASK.reward, 2, [0.5], [1.5]))), TSInf(5))
+    problem = Problem(TASK, model.model(jitted(model.init, KEY, task_of(TASK.reward, 2, [0.5], [1.5]))), TSInf(5))
     plans = jnp.array([[0.3, 0.9], [0.3, -0.2], [-0.5, 0.1], [1.2, 0.4]])[:, :, None]
-    returns = problem.evaluate(KEY, jnp.array([0.2, -0.4]), plans)
+    returns = jitted(problem.evaluate, KEY, jnp.array([0.2, -0.4]), plans)
     np.testing.assert_array_equal(np.isneginf(returns), [False, True, True, False])
-    assert np.isfinite(returns[jnp.array([0, 3])]).all()
+    assert np.isfinite(np.asarray(returns)[[0, 3]]).all()
 
 
 def test_the_report_names_the_combination_that_data_cannot_tell():
@@ -397,8 +411,8 @@ def test_the_report_names_the_combination_that_data_cannot_tell():
     obs, action = rng.normal(0.3, 1.0, (40, 2)), rng.uniform(-2, 1.5, (40, 1))
     true = Acceleration(law)
     values = {"mass": jnp.array(1.5), "gain": jnp.array(4.0), "drag": jnp.array(0.5)}
-    next_obs = jax.vmap(lambda o, a: true.step(o, a, values, TASK.dt))(jnp.asarray(obs), jnp.asarray(action))
-    state, _ = FIT(pushed, pushed.init(KEY, TASK), dataset(obs, action, next_obs))
+    next_obs = jitted(jax.vmap(lambda o, a: true.step(o, a, values, TASK.dt)), jnp.asarray(obs), jnp.asarray(action))
+    state, _ = FIT(pushed, jitted(pushed.init, KEY, TASK), dataset(obs, action, next_obs))
     report = identified(pushed.model(state))
     np.testing.assert_allclose(report.worst, np.full(3, 3**-0.5), atol=1e-3)
     np.testing.assert_allclose(report.worst_left, 1.0, rtol=1e-3)
@@ -415,7 +429,7 @@ def test_the_report_names_the_combination_that_data_cannot_tell():
 
 def trial(env, capacity):
     """One trial of uniformly random actions."""
-    transitions = episode(jax.random.key(3), env, UniformPolicy.of(env.task)).transitions
+    transitions = jitted(lambda key: episode(key, env, UniformPolicy.of(env.task)).transitions, jax.random.key(3))
     return transitions, Dataset.empty(env.task, capacity).add(transitions, 0)
 
 
@@ -423,22 +437,23 @@ def trial(env, capacity):
 def test_one_random_trial_tells_a_tasks_parameters(make):
     """Guesses 30 % off; every parameter that the data identify comes back."""
     env = make()
-    physics = physics_of(env, wrong=1.3)
+    physics = physics_of(env, guess_error=1.3)
     transitions, data = trial(env, 200)
-    before = physics.model(physics.init(KEY, env.task))
-    state, report = FIT(physics, physics.init(KEY, env.task), data)
+    before = physics.model(jitted(physics.init, KEY, env.task))
+    state, report = FIT(physics, jitted(physics.init, KEY, env.task), data)
     belief = physics.model(state)
 
+    @eqx.filter_jit
     def error(model):
         means = jax.vmap(lambda obs, action: model.predict(obs, action).mean)(transitions.obs, transitions.action)
-        return np.abs(means - transitions.next_obs).max()
+        return jnp.abs(means - transitions.next_obs).max()
 
     assert not report.diverged.any()
     assert error(before) > 1e-2
     assert error(belief) < 1e-3
-    told = identified(belief)
-    assert (told.left < 0.01).all()
-    np.testing.assert_allclose(told.values, physics_of(env).parameters.guess, rtol=0.02)
+    reported = identified(belief)
+    assert (reported.left < 0.01).all()
+    np.testing.assert_allclose(reported.values, physics_of(env).parameters.guess, rtol=0.02)
 
 
 def test_a_tasks_physics_is_its_environment():
@@ -447,8 +462,9 @@ def test_a_tasks_physics_is_its_environment():
         env = make()
         physics = physics_of(env)
         transitions, _ = trial(env, 200)
-        belief = physics.model(physics.init(KEY, env.task))
-        mean = jax.vmap(belief.at(jnp.zeros_like(belief.centre)).mean)(transitions.obs, transitions.action)
+        belief = physics.model(jitted(physics.init, KEY, env.task))
+        means = lambda belief, *rows: jax.vmap(belief.at(jnp.zeros_like(belief.centre)).mean)(*rows)  # noqa: E731
+        mean = jitted(means, belief, transitions.obs, transitions.action)
         np.testing.assert_allclose(mean, transitions.next_obs, rtol=1e-5, atol=1e-5)
 
 
@@ -469,16 +485,19 @@ def test_physics_is_picked_up_beside_an_environment(monkeypatch):
 
 
 BAD_PARAMETERS = {
-    "guess outside": (lambda: Parameter("m", 3.0, low=0.0, high=2.0), "guess of 'm' must lie between 0.0 and 2.0"),
-    "guess on a limit": (lambda: Parameter("m", 0.0, low=0.0), "and on neither"),
+    "guess outside": (
+        lambda: Parameter("m", 3.0, low=0.0, high=2.0),
+        "guess of 'm' must lie strictly between 0.0 and 2.0",
+    ),
+    "guess on a limit": (lambda: Parameter("m", 0.0, low=0.0), "strictly between"),
     "low above high": (lambda: Parameter("m", 1.0, low=2.0, high=0.5), "low below high"),
     "no width": (lambda: Parameter("m", 1.0, prior_std=0.0), "prior_std above zero"),
     "negative width": (lambda: Parameter("m", 1.0, prior_std=-0.2), "prior_std above zero"),
     "not a number": (lambda: Parameter("m", math.nan), "guess of 'm'"),
-    "twice": (lambda: Parameters.of([Parameter("m", 1.0), Parameter("m", 2.0)]), "a name of its own"),
+    "twice": (lambda: Parameters.of([Parameter("m", 1.0), Parameter("m", 2.0)]), "distinct names"),
     "none": (lambda: Parameters.of([]), "at least one parameter"),
     "no substeps": (lambda: Derivative(Swing(), 0), "substeps must be at least 1, got 0"),
-    "no noise": (lambda: learner(noise=0.0), "noise must be finite and above zero"),
+    "no noise": (lambda: learner(noise=0.0), "noise must be finite and above 0"),
 }
 
 
@@ -490,10 +509,14 @@ def test_bad_declarations_are_told(case):
 
 
 BAD_LAWS = {
-    "wrong shape": (Acceleration(lambda o, a, p: o * p["m"]), 2, r"must give the shape \(1,\)"),
+    "wrong shape": (Acceleration(lambda o, a, p: o * p["m"]), 2, r"must return the shape \(1,\)"),
     "a scalar": (Derivative(lambda o, a, p: o[0] * p["m"]), 2, r"got \(\)"),
     "not finite": (Map(lambda o, a, p: o * jnp.sqrt(-p["m"])), 2, r"finite at the guess \(m=1\.5\)"),
-    "unknown name": (Map(lambda o, a, p: o * p["mas"]), 2, r"asks for 'mas', which is none of its parameters \('m',\)"),
+    "unknown name": (
+        Map(lambda o, a, p: o * p["mas"]),
+        2,
+        r"reads the parameter 'mas', and the parameters are \('m',\)",
+    ),
     "odd positions": (Acceleration(lambda o, a, p: o * p["m"]), 3, "as many positions as velocities"),
 }
 

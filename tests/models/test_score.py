@@ -9,11 +9,17 @@ import scipy.special
 import scipy.stats
 
 import zoo
+from handful.models import score
 from handful.models.known import KnownDynamics
-from handful.models.score import FLOOR, one_step
+from handful.models.score import FLOOR
 from handful.types import Transition
+from probes import jitted
 
 KEY, VALID = jax.random.key(5), np.arange(8) < 6
+
+
+def one_step(key, belief, rows, valid, **settings):
+    return jitted(lambda *args: score.one_step(*args, **settings), key, belief, rows, valid)
 
 
 def rows_of(next_obs):
@@ -21,7 +27,7 @@ def rows_of(next_obs):
     obs, action = rng.normal(size=(8, 3)), rng.uniform(-0.8, 0.4, (8, 2))
     no = jnp.zeros(8, bool)
     obs, action = jnp.asarray(obs, jnp.float32), jnp.asarray(action, jnp.float32)
-    return Transition(obs, action, jnp.zeros(8), next_obs(obs, action), no, no)
+    return Transition(obs, action, jnp.zeros(8), jitted(next_obs, obs, action), no, no)
 
 
 def test_nll_is_of_the_mixture_and_rmse_of_its_mean():
@@ -29,9 +35,10 @@ def test_nll_is_of_the_mixture_and_rmse_of_its_mean():
     rows = rows_of(lambda obs, action: obs + jnp.asarray(np.random.default_rng(6).normal(size=obs.shape), obs.dtype))
     found = one_step(KEY, belief, rows, jnp.asarray(VALID))
 
-    each = jax.vmap(lambda world: jax.vmap(world.predict)(rows.obs, rows.action))(belief.members)
+    predict = jax.vmap(lambda world, obs, action: jax.vmap(world.predict)(obs, action), (0, None, None))
+    each, rows = jax.device_get((jitted(predict, belief.members, rows.obs, rows.action), rows))
     scale = np.asarray(rows.next_obs - rows.obs)[VALID].std(0)
-    error, std = ((np.asarray(x)[:, VALID] / scale) for x in (rows.next_obs - each.mean, jnp.sqrt(each.aleatoric)))
+    error, std = ((np.asarray(x)[:, VALID] / scale) for x in (rows.next_obs - each.mean, np.sqrt(each.aleatoric)))
     density = scipy.special.logsumexp(scipy.stats.norm.logpdf(error, scale=std), axis=0) - np.log(zoo.MEMBERS)
     assert found.nll == pytest.approx(-density.mean(), rel=1e-4)
     assert found.rmse == pytest.approx(np.sqrt((error.mean(0) ** 2).mean()), rel=1e-4)
@@ -40,7 +47,7 @@ def test_nll_is_of_the_mixture_and_rmse_of_its_mean():
 def test_a_sensor_that_jumps_by_a_turn_costs_nothing():
     belief = zoo.ensemble()
     rows = rows_of(lambda obs, action: jax.vmap(belief.predict)(obs, action).mean + 0.1)
-    turned = rows.next_obs + jnp.array([0.0, 2 * jnp.pi, 0.0])
+    turned = jnp.asarray(rows.next_obs + np.float32([0.0, 2 * np.pi, 0.0]))
     jumped = Transition(rows.obs, rows.action, rows.reward, turned, rows.terminated, rows.truncated)
     straight, wrapped = (one_step(KEY, belief, each, jnp.asarray(VALID), angles=(1,)) for each in (rows, jumped))
     assert wrapped.nll == pytest.approx(float(straight.nll), rel=1e-3)
@@ -88,10 +95,10 @@ def test_endlessly_many_worlds_are_one_gaussian():
     belief = zoo.gaussian_process()
     rows = rows_of(lambda obs, action: obs + action[:, :1])
     found = one_step(KEY, belief, rows, jnp.asarray(VALID))
-    told = jax.vmap(belief.predict)(rows.obs, rows.action)
+    told, rows = jax.device_get((jitted(jax.vmap(belief.predict), rows.obs, rows.action), rows))
     scale = np.asarray(rows.next_obs - rows.obs)[VALID].std(0)
     error, std = (
-        (np.asarray(x)[VALID] / scale) for x in (rows.next_obs - told.mean, jnp.sqrt(told.aleatoric + told.epistemic))
+        (np.asarray(x)[VALID] / scale) for x in (rows.next_obs - told.mean, np.sqrt(told.aleatoric + told.epistemic))
     )
     assert found.nll == pytest.approx(-scipy.stats.norm.logpdf(error, scale=std).mean(), rel=1e-4)
 
@@ -100,7 +107,7 @@ def test_what_all_but_stays_is_no_measure_of_errors():
     """A constant 0.4 that rounding moves, and a model that is off by a thousandth: one std, not thousands."""
     nudge = jnp.asarray(np.random.default_rng(3).normal(size=8) * 2e-6, jnp.float32)
     rows = rows_of(lambda obs, action: obs)
-    obs = rows.obs.at[:, 1].set(0.4)
-    rows = eqx.tree_at(lambda r: (r.obs, r.next_obs), rows, (obs, obs.at[:, 1].add(nudge).at[:, 0].add(obs[:, 2])))
+    moved = lambda obs: (obs := obs.at[:, 1].set(0.4), obs.at[:, 1].add(nudge).at[:, 0].add(obs[:, 2]))  # noqa: E731
+    rows = eqx.tree_at(lambda r: (r.obs, r.next_obs), rows, jitted(moved, rows.obs))
     off = KnownDynamics(lambda obs, action: obs.at[0].add(obs[2]).at[1].add(4e-4))
     assert one_step(KEY, off, rows, jnp.asarray(VALID)).rmse == pytest.approx(np.sqrt(1 / 3), rel=0.02)

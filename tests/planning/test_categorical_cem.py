@@ -1,4 +1,4 @@
-"""CEM over categories: one iteration written anew in NumPy, and the best of all plans found by trying each."""
+"""CEM over categories: one iteration rewritten in NumPy, and the best of all plans found by trying each."""
 
 import itertools
 
@@ -119,9 +119,9 @@ def test_finds_the_best_of_all_plans(horizon, least, rank, edge):
     assert np.isfinite(returns).all() == (edge < 0)
     keys = jax.random.split(jax.random.key(1), 16)
     found = followed(CategoricalCEM(horizon, 100, 10, iterations=20), problem(edge), keys)
-    worths = returned(np.argmax(found, -1), edge)
-    assert (worths == returns.max()).sum() >= least
-    assert worths.min() >= np.sort(returns)[::-1][rank]
+    values = returned(np.argmax(found, -1), edge)
+    assert (values == returns.max()).sum() >= least
+    assert values.min() >= np.sort(returns)[::-1][rank]
 
 
 def test_it_starts_with_all_categories_alike():
@@ -148,11 +148,11 @@ def test_among_equals_the_plan_at_hand_is_kept():
 
 
 def test_planners_and_tasks_of_another_kind_are_refused():
-    with pytest.raises(InputError, match="a planner over categories needs a task with discrete actions; take CEM"):
+    with pytest.raises(InputError, match="CategoricalCEM needs a task with discrete actions; take CEM"):
         planner().init(reaching())
     with pytest.raises(
-        InputError, match="searches continuous actions, this task's are categories: take CategoricalCEM"
+        InputError, match="needs continuous actions, and those of the task are categories; take CategoricalCEM"
     ):
         CEM(HORIZON, CANDIDATES, ELITES).init(problem())
-    with pytest.raises(InputError, match="elites must be between 1 and the 28 candidates, got 29"):
+    with pytest.raises(InputError, match="elites from 1 to the 28 candidates of 30 that are drawn afresh, got 29"):
         CategoricalCEM(HORIZON, CANDIDATES, 29)

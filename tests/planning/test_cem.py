@@ -1,4 +1,4 @@
-"""One iteration of CEM against the paper's update, written anew in NumPy and given the same noise."""
+"""One iteration of CEM against the paper's update, rewritten in NumPy and given the same noise."""
 
 import equinox as eqx
 import jax

@@ -13,20 +13,20 @@ from handful.envs.point_mass import PointMass
 from handful.errors import InputError
 from handful.models.known import KnownDynamics
 from handful.planning.base import optimise
-from handful.planning.gradient import GradientPlanner, _slopes
+from handful.planning.gradient import GradientPlanner, _values_and_gradients
 from handful.planning.lqr import Regulator
 from handful.planning.noise import coloured
 from handful.planning.problem import Problem
 from handful.propagation.risk import MeanStd
 from handful.propagation.trajectory_sampling import TSInf
-from probes import NO_NOISE, Linear, Trap, counted, linear_ensemble, reached, reaching, same, task_of
+from probes import NO_NOISE, Linear, Trap, counted, jitted, linear_ensemble, reached, reaching, same, task_of
 
 KEY, OBS = jax.random.key(6), np.array([0.3, 0.2])
 LOW, HIGH = np.array([-1.0, -2.0]), np.array([1.5, 0.8])
 HALF, MIDDLE = (HIGH - LOW) / 2, (LOW + HIGH) / 2
 IMPROVE = eqx.filter_jit(lambda planner, *args: planner.improve(*args))
 WORTHS = eqx.filter_jit(lambda key, problem, obs, plans: problem.evaluate(key, obs, plans))
-SLOPES, OPTIMISE = eqx.filter_jit(_slopes), eqx.filter_jit(optimise)
+SLOPES, OPTIMISE = eqx.filter_jit(_values_and_gradients), eqx.filter_jit(optimise)
 
 
 def slope(plan):
@@ -37,7 +37,7 @@ def slope(plan):
 
 def test_steps_are_adams():
     """Three iterations from the same draws, in NumPy: bias-corrected moments, steps in half-ranges, clipped."""
-    planner, problem = GradientPlanner(5, starts=3, rate=0.3, std=0.4, colour=1.1), reaching()
+    planner, problem = GradientPlanner(5, starts=3, learning_rate=0.3, std=0.4, colour=1.1), reaching()
     state, keys = planner.init(problem), jax.random.split(KEY, 3)
     noise = np.asarray(coloured(jax.random.split(keys[0])[0], (3, 5, 2), jnp.asarray(1.1)), float)
     noise[0] = 0
@@ -79,8 +79,8 @@ def test_reaches_the_riccati_return(point_mass):
         return problem.evaluate(key, start, planner.plan(state)[None])[0]
 
     returns = jax.vmap(one)(jax.random.split(KEY, 8))
-    best = regulator.optimal_actions(start, 15)
-    optimum, nothing = problem.evaluate(KEY, start, jnp.stack([best, jnp.zeros_like(best)]))
+    best = jitted(regulator.optimal_actions, start, 15)
+    optimum, nothing = np.asarray(jitted(problem.evaluate, KEY, start, jnp.stack([best, jnp.zeros_like(best)])))
     assert (returns <= optimum + 1e-3).all()
     assert ((optimum - returns) / (optimum - nothing) < 0.01).all()
 
@@ -94,20 +94,20 @@ def test_reaches_the_riccati_return(point_mass):
         ("MomentMatching", "Mean", zoo.known),
     ],
 )
-def test_gradients_are_those_of_the_worth(propagator, risk, model):
-    """Against differences of the worth itself; also where particles agree and their std is zero."""
+def test_gradients_are_those_of_the_value(propagator, risk, model):
+    """Against differences of the value itself; also where particles agree and their std is zero."""
     problem = zoo.problem(model(), zoo.PROPAGATORS[propagator](), zoo.RISKS[risk]())
     towards = jnp.linspace(-1.0, 0.7, zoo.PLAN.size).reshape(zoo.PLAN.shape)
-    worth, gradient = SLOPES(KEY, problem, zoo.OBS, jnp.stack([zoo.PLAN, zoo.PLAN + 0.1 * towards]))
+    value, gradient = SLOPES(KEY, problem, zoo.OBS, jnp.stack([zoo.PLAN, zoo.PLAN + 0.1 * towards]))
     assert np.isfinite(gradient).all()
     ends = WORTHS(KEY, problem, zoo.OBS, jnp.stack([zoo.PLAN + step * towards for step in (-0.01, 0.0, 0.01)]))
-    np.testing.assert_allclose(worth[0], ends[1], rtol=1e-5)
+    np.testing.assert_allclose(value[0], ends[1], rtol=1e-5)
     # Returns of size one in float32, over a distance of 0.02, and the next term of the series.
     np.testing.assert_allclose(jnp.sum(gradient[0] * towards), (ends[2] - ends[0]) / 0.02, rtol=5e-3, atol=5e-4)
 
 
 def test_the_others_start_around_the_plan_at_hand():
-    planner, problem = GradientPlanner(5, starts=3, rate=0.0), reaching()
+    planner, problem = GradientPlanner(5, starts=3, learning_rate=0.0), reaching()
     state, _ = IMPROVE(planner, KEY, problem, jnp.float32(OBS), planner.init(problem))
     np.testing.assert_allclose(state.plans[0], np.tile(MIDDLE, (5, 1)), rtol=1e-6)
     assert len(np.unique(np.asarray(state.plans).round(4))) > 20
@@ -124,7 +124,7 @@ def test_the_others_start_around_the_plan_at_hand():
 def test_never_walks_into_what_is_not_a_number():
     """A slope that gets better up to 0.6 and is not a number beyond: starts that fall are put back and creep on."""
     problem = Problem(task_of(Trap(), 1, [-1.0], [1.0]), KnownDynamics(lambda obs, action: obs + action), TSInf(1))
-    planner, obs = GradientPlanner(4, starts=6, iterations=60, rate=0.07), jnp.array([0.3])
+    planner, obs = GradientPlanner(4, starts=6, iterations=60, learning_rate=0.07), jnp.array([0.3])
     state = planner.init(problem)
     finite = []
     for key in jax.random.split(KEY, 60):
@@ -149,7 +149,7 @@ def test_a_gradient_that_is_not_a_number_puts_that_start_back_alone():
         return -((action[0] - 0.5) ** 2) + 0.1 * action[1] + rough
 
     problem = Problem(task_of(reward, 2, [-1.0, -1.0], [1.0, 1.0]), KnownDynamics(lambda o, a: o), TSInf(1))
-    planner = GradientPlanner(3, starts=2, rate=0.01)
+    planner = GradientPlanner(3, starts=2, learning_rate=0.01)
     state, _ = IMPROVE(planner, KEY, problem, jnp.float32(OBS), planner.init(problem))
     sound = jnp.zeros((3, 2))
     plans, safe = jnp.stack([sound, sound + 0.4]), jnp.stack([sound, sound - 0.2])
@@ -168,12 +168,12 @@ def test_a_gradient_that_is_not_a_number_puts_that_start_back_alone():
 @pytest.mark.parametrize(("weight", "expected"), [(0.0, 3 * 1.5), (-3.0, 0.0)])
 def test_doubt_and_risk_are_climbed_too(weight, expected):
     """Two members move by half and by one and a half times the action, so the return 2 a_1 + a_2 has a std of half of
-    its size: worth most is the greatest one, or none at all to who weighs stds by three.
+    its size: the greatest one has the highest value, or zero with a weight of three on stds.
     """
     model = linear_ensemble(np.zeros((2, 1, 1)), [[[0.5]], [[1.5]]], np.zeros((2, 1)), np.full((2, 1), NO_NOISE))
     task = task_of(lambda obs, action, next_obs: next_obs[0], 1, [-1.0], [1.5])
     problem = Problem(task, model, TSInf(2), MeanStd(weight))
-    planner = GradientPlanner(2, iterations=60, rate=0.02)
+    planner = GradientPlanner(2, iterations=60, learning_rate=0.02)
     state, _ = OPTIMISE(planner, KEY, problem, jnp.zeros(1), planner.init(problem))
     np.testing.assert_allclose(np.array([2.0, 1.0]) @ np.asarray(planner.plan(state))[:, 0], expected, atol=0.05)
 
@@ -183,7 +183,7 @@ def test_settings_compile_nothing():
     problem = reaching()
     args = problem, jnp.float32(OBS), GradientPlanner(5).init(problem)
     one, _ = compiled(GradientPlanner(5), *args)
-    other, _ = compiled(GradientPlanner(5, rate=0.3, std=0.1, colour=0.5), *args)
+    other, _ = compiled(GradientPlanner(5, learning_rate=0.3, std=0.1, colour=0.5), *args)
     assert traces.count == 1
     assert np.abs(one.plans - other.plans).max() > 0.01
 

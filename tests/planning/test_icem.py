@@ -1,4 +1,4 @@
-"""iCEM: populations that shrink, plans that come back, and an update written anew in NumPy."""
+"""iCEM: populations that shrink, plans that come back, and an update rewritten in NumPy."""
 
 import dataclasses
 
@@ -57,7 +57,7 @@ def test_one_iteration_against_numpy(usable):
 
 
 def test_the_mean_is_a_candidate():
-    """With no noise to speak of worth more than it, it is the best."""
+    """Without noise, nothing has a higher value, so it is the best."""
     goal = jnp.asarray(np.concatenate([[[1.5, -1.6], [1.5, 0.0]], np.zeros((3, 2))]), jnp.float32)
     state = dataclasses.replace(some_state((False,) * 3), mean=goal)
     after, _ = IMPROVE(planner(), jax.random.key(6), reaching(), jnp.asarray(OBS, jnp.float32), state)

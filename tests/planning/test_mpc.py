@@ -17,7 +17,7 @@ from handful.planning.cem import CEM
 from handful.planning.mpc import MPC
 from handful.planning.problem import Problem
 from handful.propagation.trajectory_sampling import TSInf
-from handful.training.collect import advance, begin
+from handful.training.rollout import advance, begin
 from probes import counted, differ, reaching, same, shaken, signatures, task_of
 
 KEY, OTHER = jax.random.split(jax.random.key(21))
@@ -68,7 +68,7 @@ def test_nothing_survives_a_reset():
 
 
 def test_the_forecast_is_the_return_of_the_plan():
-    """Of known dynamics exactly, with no doubt; of an ensemble, mean and std over its particles."""
+    """Of known dynamics exactly, without uncertainty; of an ensemble, mean and std over its particles."""
     policy = MPC(PLANNER, reaching())
     _, carry = ACT(policy, KEY, OBS, policy.init())
     expected = policy.problem.evaluate(OTHER, OBS, carry.forecast.plan[None])[0]
@@ -85,8 +85,8 @@ def test_the_forecast_is_the_return_of_the_plan():
 
 
 def test_after_a_refit_nothing_compiles_and_the_action_changes():
-    """Same key, observation and carry; the policy is made anew around the new weights, as an agent does."""
-    learner = EnsembleLearner(hidden=(7, 5), decay=jnp.array([1e-4, 2e-4, 3e-4]), members=zoo.MEMBERS)
+    """Same key, observation and carry; the policy is made again around the new weights, as an agent does."""
+    learner = EnsembleLearner(hidden=(7, 5), weight_decay=jnp.array([1e-4, 2e-4, 3e-4]), members=zoo.MEMBERS)
     state = learner.init(KEY, zoo.TASK)
     act, traces = counted(lambda policy, carry: policy(KEY, zoo.OBS, carry)[0])
 

@@ -47,9 +47,8 @@ def test_a_cold_average_is_the_best_plan_and_a_hot_one_the_plain_mean():
 
 def test_equal_returns_are_averaged_and_not_divided_by_zero():
     """No candidate differs from another: a std of zero."""
-    state, _ = MPPI(HORIZON, candidates=30, std=0.0).improve(
-        KEY, reaching(), START, MPPIState(jnp.asarray(MEAN, jnp.float32))
-    )
+    start = MPPIState(jnp.asarray(MEAN, jnp.float32))
+    state, _ = IMPROVE(MPPI(HORIZON, candidates=30, std=0.0), KEY, reaching(), START, start)
     np.testing.assert_allclose(state.mean, MEAN, rtol=1e-5)
 
 
@@ -73,4 +72,4 @@ def test_shooting_keeps_the_best_of_all_it_has_seen():
         np.testing.assert_allclose(planner.plan(state), plans[int(np.argmax(seen))], rtol=1e-5)
     assert 1 < np.argmax(seen) < 6, "the best is neither the first nor the last, or the test shows less than it says"
     fresh = planner.shift(problem, state)
-    assert fresh.worth == -np.inf, "another observation asks anew"
+    assert fresh.value == -np.inf, "another observation is evaluated again"

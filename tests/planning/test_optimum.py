@@ -19,7 +19,7 @@ from handful.planning.mppi import MPPI
 from handful.planning.problem import Problem
 from handful.planning.shooting import RandomShooting
 from handful.propagation.trajectory_sampling import TSInf
-from handful.training.collect import advance, begin, returned
+from handful.training.rollout import advance, begin, returned
 from probes import Linear, Trap, task_of
 
 KEYS = jax.random.split(jax.random.key(0), 16)
@@ -72,7 +72,7 @@ def test_reaches_the_riccati_return(name, point_mass):
 def test_shooting_reaches_the_riccati_return_of_a_short_horizon(point_mass):
     """Of 20000 plans in 8 dimensions the best is within 8 % of the optimum; measured, worst of 16 keys: 4 %.
 
-    The middle plan would do better here; that is what uniform plans are worth.
+    The middle plan would do better here; that is the value of uniform plans.
     """
     problem, regulator = point_mass
     start = 1.5 * START
@@ -92,7 +92,7 @@ def test_closed_loop_control_nears_the_infinite_horizon_optimum(point_mass):
     def trial(key):
         cursor = begin(key, env, policy)
         _, piece = advance(key, env, policy, cursor, steps=50)
-        return returned(piece), regulator.optimal_return(cursor.obs, 50)
+        return returned(piece), regulator.optimal_return(cursor.state.obs, 50)
 
     returns, optimum = jax.vmap(trial)(KEYS[:6])
     assert (returns <= optimum + 1e-3).all()
@@ -115,5 +115,5 @@ def test_never_walks_into_what_is_not_a_number(name):
     assert np.isfinite(info.elite).all()
     assert (info.finite[:, 0] < 0.9).all(), "many candidates were poisoned"
     assert (info.finite > 0).all()
-    assert (info.best <= 4 * -0.6 + 1e-5).all(), "no candidate is worth more than the edge"
+    assert (info.best <= 4 * -0.6 + 1e-5).all(), "no candidate has a higher value than the edge"
     assert (returns > 4 * -1.0).all() or name == "RandomShooting", "climbers leave the hill for the edge"

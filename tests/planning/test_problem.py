@@ -1,4 +1,4 @@
-"""What a plan is worth: ends, discounts, risk, and numbers that are not."""
+"""The value of a plan: termination, discounts, risk, and values that are not finite."""
 
 import dataclasses
 
@@ -29,37 +29,37 @@ def counting(reward, terminated=None, discount=DISCOUNT):
     return Problem(task, KnownDynamics(lambda obs, action: obs + 1), TSInf(2))
 
 
-def worth(problem, *plans):
+def value_of(problem, *plans):
     plans = jnp.asarray(plans, jnp.float32)[:, :, None]
     return np.asarray(EVALUATE(problem, jnp.zeros(1), plans))
 
 
 def outlived(value, lost):
-    """What is left of a worth where so many steps are not survived: a millionth of its size less for each."""
+    """What is left of a value where so many steps are not survived: a millionth of its size less for each."""
     return value - 1e-6 * lost * np.abs(value)
 
 
 def test_rewards_are_discounted_and_see_obs_action_and_next_obs():
     problem = counting(lambda obs, action, next_obs: 100 * obs[0] + 10 * next_obs[0] + action[0])
     expected = sum(0.9**t * (100 * t + 10 * (t + 1) + a) for t, a in enumerate([0.3, -0.8, 1.2, 0.5]))
-    np.testing.assert_allclose(worth(problem, [0.3, -0.8, 1.2, 0.5]), [expected], rtol=1e-6)
+    np.testing.assert_allclose(value_of(problem, [0.3, -0.8, 1.2, 0.5]), [expected], rtol=1e-6)
 
 
 def test_a_return_ends_with_the_step_that_terminates():
     """It counts, the next one does not, whatever the state then says of itself."""
     problem = counting(lambda obs, action, next_obs: next_obs[0], lambda obs: obs[0] == 3)
-    np.testing.assert_allclose(worth(problem, [0.1] * 6), [outlived(1 + 0.9 * 2 + 0.81 * 3, 4)], rtol=1e-6)
+    np.testing.assert_allclose(value_of(problem, [0.1] * 6), [outlived(1 + 0.9 * 2 + 0.81 * 3, 4)], rtol=1e-6)
     at_once = counting(lambda obs, action, next_obs: next_obs[0] + 0.5, lambda obs: obs[0] == 1)
-    np.testing.assert_allclose(worth(at_once, [0.1] * 6), [outlived(1.5, 6)], rtol=1e-6)
+    np.testing.assert_allclose(value_of(at_once, [0.1] * 6), [outlived(1.5, 6)], rtol=1e-6)
     never = counting(lambda obs, action, next_obs: next_obs[0])
-    np.testing.assert_allclose(worth(never, [0.1] * 6), [sum(0.9**t * (t + 1) for t in range(6))], rtol=1e-6)
+    np.testing.assert_allclose(value_of(never, [0.1] * 6), [sum(0.9**t * (t + 1) for t in range(6))], rtol=1e-6)
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
 def test_a_reward_that_is_not_finite_ranks_below_every_finite_one(poison):
     """Plus infinity too: nothing real pays that."""
     problem = counting(lambda obs, action, next_obs: jnp.where(action[0] > 1, poison, action[0] - 1e6))
-    bad, worse_but_real, good = worth(problem, [0.1, 1.2, 0.1], [-1.0, -1.0, -1.0], [0.9, 0.9, 0.9])
+    bad, worse_but_real, good = value_of(problem, [0.1, 1.2, 0.1], [-1.0, -1.0, -1.0], [0.9, 0.9, 0.9])
     assert bad == -np.inf
     assert bad < worse_but_real < good
 
@@ -69,14 +69,14 @@ def test_what_comes_after_the_end_poisons_nothing(poison):
     """A model may leave the finite numbers once the trial is over."""
     reward = lambda obs, action, next_obs: jnp.where(next_obs[0] > 2, poison, next_obs[0])  # noqa: E731
     over = counting(reward, lambda obs: obs[0] == 2)
-    np.testing.assert_allclose(worth(over, [0.1] * 5), [outlived(1 + 0.9 * 2, 4)], rtol=1e-6)
-    assert worth(counting(reward), [0.1] * 5) == -np.inf
+    np.testing.assert_allclose(value_of(over, [0.1] * 5), [outlived(1 + 0.9 * 2, 4)], rtol=1e-6)
+    assert value_of(counting(reward), [0.1] * 5) == -np.inf
     moved = Problem(
         task_of(lambda obs, action, next_obs: action[0], 1, [-1.0], [1.5], terminated=lambda obs: obs[0] == 2),
         KnownDynamics(lambda obs, action: jnp.where(obs >= 2, poison, obs + 1)),
         TSInf(1),
     )
-    np.testing.assert_allclose(worth(moved, [0.1, 0.2, 0.4, 0.8]), [outlived(0.3, 3)], rtol=1e-6)
+    np.testing.assert_allclose(value_of(moved, [0.1, 0.2, 0.4, 0.8]), [outlived(0.3, 3)], rtol=1e-6)
 
 
 class Once(eqx.Module):
@@ -101,18 +101,18 @@ class Counted(AbstractPropagator):
 
 @pytest.fixture(scope="module")
 def cliff():
-    """The worth of plans of six steps over a cliff at 2: entry 0 is moved by the first action, entry 1 counts steps."""
+    """The value of plans of six steps over a cliff at 2: entry 0 is moved by the first action, entry 1 counts steps."""
     task = task_of(Once(jnp.zeros(()), jnp.zeros(())), 2, [-1.0, 0.0], [3.0, 1.0], terminated=lambda obs: obs[0] > 2)
     model = KnownDynamics(lambda obs, action: obs + jnp.stack([action[0], 1.0]))
     asked = []
 
-    def worths(value, plans, slope=0.0):
+    def values(value, plans, slope=0.0):
         reward = Once(jnp.asarray(value, jnp.float32), jnp.asarray(slope, jnp.float32))
         problem = Problem(dataclasses.replace(task, reward=reward), model, Counted(asked))
         return np.asarray(EVALUATE(problem, jnp.zeros(2), jnp.asarray(plans, jnp.float32)))
 
-    worths.asked = asked
-    return worths
+    values.asked = asked
+    return values
 
 
 def falling(step, second=0.0):
@@ -126,13 +126,13 @@ def falling(step, second=0.0):
 
 @pytest.mark.parametrize("value", [0.0, 1e-20, 0.3, 7.3, 1234.5, -1e-20, -0.3, -1234.5])
 def test_of_plans_that_return_the_same_the_one_that_survives_longer_ranks_first(cliff, value):
-    """To fall at the last step is worse than not to fall. All are worth what they return, to 6 parts in a million."""
+    """To fall at the last step is worse than not to fall. The value of all is their return, to 6 parts in a million."""
     order = [3, 7, 1, 5, 2, 6, 4]
-    worths = cliff(value, [falling(step) for step in order])
-    assert [order[index] for index in np.argsort(-worths)] == [7, 6, 5, 4, 3, 2, 1]
-    assert len(set(worths)) == 7
-    assert worths[order.index(7)] == np.float32(value)
-    np.testing.assert_allclose(worths, value, rtol=6.2e-6, atol=1e-35)
+    values = cliff(value, [falling(step) for step in order])
+    assert [order[index] for index in np.argsort(-values)] == [7, 6, 5, 4, 3, 2, 1]
+    assert len(set(values)) == 7
+    assert values[order.index(7)] == np.float32(value)
+    np.testing.assert_allclose(values, value, rtol=6.2e-6, atol=1e-35)
 
 
 def test_survival_outweighs_no_real_difference(cliff):
@@ -144,7 +144,7 @@ def test_survival_outweighs_no_real_difference(cliff):
 
 def test_ties_cost_no_rollout_and_are_no_part_of_a_return(cliff):
     del cliff.asked[:]
-    cliff(7.3, [falling(2)] * 9)  # a new number of plans, so it is traced anew
+    cliff(7.3, [falling(2)] * 9)  # a new number of plans, so it is traced again
     assert cliff.asked == [6]
     problem = counting(lambda obs, action, next_obs: next_obs[0], lambda obs: obs[0] == 3, discount=1.0)
     np.testing.assert_array_equal(problem.particle_returns(KEY, jnp.zeros(1), jnp.full((5, 1), 0.1)), 6.0)
@@ -153,7 +153,7 @@ def test_ties_cost_no_rollout_and_are_no_part_of_a_return(cliff):
 def test_an_observation_that_is_not_finite_spoils_a_plan_whose_rewards_are():
     task = task_of(lambda obs, action, next_obs: action[0], 1, [-1.0], [1.5])
     broken = KnownDynamics(lambda obs, action: jnp.where(action > 1, jnp.nan, obs + 1))
-    bad, good = worth(Problem(task, broken, TSInf(1)), [0.1, 0.2, 1.2], [0.1, 0.2, -1.0])
+    bad, good = value_of(Problem(task, broken, TSInf(1)), [0.1, 0.2, 1.2], [0.1, 0.2, -1.0])
     assert bad == -np.inf
     np.testing.assert_allclose(good, -0.7, rtol=1e-6)
 
@@ -189,19 +189,21 @@ def test_risk_sees_returns_of_particles_not_steps():
 
 def test_a_tail_counts_what_the_last_observation_is_worth():
     """After four steps obs is 4; the discount of what follows is that of step 4. No part of a particle's return."""
-    problem = dataclasses.replace(counting(lambda obs, action, next_obs: action[0]), tail=lambda obs: 10.0 * obs[0])
+    problem = dataclasses.replace(
+        counting(lambda obs, action, next_obs: action[0]), terminal_value=lambda obs: 10.0 * obs[0]
+    )
     expected = sum(0.9**t * a for t, a in enumerate([0.3, -0.8, 1.2, 0.5])) + 0.9**4 * 40
-    np.testing.assert_allclose(worth(problem, [0.3, -0.8, 1.2, 0.5]), [expected], rtol=1e-6)
+    np.testing.assert_allclose(value_of(problem, [0.3, -0.8, 1.2, 0.5]), [expected], rtol=1e-6)
     returns = problem.particle_returns(KEY, jnp.zeros(1), jnp.array([0.3, -0.8, 1.2, 0.5])[:, None])
     np.testing.assert_allclose(returns, expected - 0.9**4 * 40, rtol=1e-5)
 
 
 def test_plans_judged_by_another_discount_than_the_tasks_return_by_the_tasks():
     problem = dataclasses.replace(
-        counting(lambda obs, action, next_obs: action[0]), tail=lambda obs: 10.0 * obs[0], discount=0.5
+        counting(lambda obs, action, next_obs: action[0]), terminal_value=lambda obs: 10.0 * obs[0], discount=0.5
     )
     plan = [0.3, -0.8, 1.2, 0.5]
-    np.testing.assert_allclose(worth(problem, plan), [0.3 - 0.4 + 0.3 + 0.0625 + 0.5**4 * 40], rtol=1e-6)
+    np.testing.assert_allclose(value_of(problem, plan), [0.3 - 0.4 + 0.3 + 0.0625 + 0.5**4 * 40], rtol=1e-6)
     returns = problem.particle_returns(KEY, jnp.zeros(1), jnp.array(plan)[:, None])
     np.testing.assert_allclose(returns, sum(0.9**t * a for t, a in enumerate(plan)), rtol=1e-5)
 
@@ -211,9 +213,9 @@ def test_nothing_follows_the_end_and_a_tail_that_is_not_finite_ranks_last(poison
     """Whatever the tail says of what comes after it: obs is 3 where the task ends."""
     reward = lambda obs, action, next_obs: next_obs[0]  # noqa: E731
     over = dataclasses.replace(
-        counting(reward, lambda obs: obs[0] == 3), tail=lambda obs: jnp.where(obs[0] == 6, poison, 5.0)
+        counting(reward, lambda obs: obs[0] == 3), terminal_value=lambda obs: jnp.where(obs[0] == 6, poison, 5.0)
     )
-    np.testing.assert_allclose(worth(over, [0.1] * 6), [outlived(1 + 0.9 * 2 + 0.81 * 3, 4)], rtol=1e-6)
-    going = dataclasses.replace(counting(reward), tail=over.tail)
-    assert worth(going, [0.1] * 6) == -np.inf
-    np.testing.assert_allclose(worth(going, [0.1] * 2), [1 + 0.9 * 2 + 0.81 * 5], rtol=1e-6)
+    np.testing.assert_allclose(value_of(over, [0.1] * 6), [outlived(1 + 0.9 * 2 + 0.81 * 3, 4)], rtol=1e-6)
+    going = dataclasses.replace(counting(reward), terminal_value=over.terminal_value)
+    assert value_of(going, [0.1] * 6) == -np.inf
+    np.testing.assert_allclose(value_of(going, [0.1] * 2), [1 + 0.9 * 2 + 0.81 * 5], rtol=1e-6)

@@ -10,7 +10,7 @@ from probes import same
 
 OBS = np.random.default_rng(7).normal([300.0, 1.0, -0.2], [20.0, 2.0, 0.01], (60, 3))
 SEEN = np.stack([OBS[:, 0], OBS[:, 2], np.sin(OBS[:, 1]), np.cos(OBS[:, 1])], axis=1)
-see = jax.jit(Inputs.seeing)
+see = jax.jit(Inputs.update_normaliser)
 
 
 def test_moments_of_batches_of_unequal_sizes_are_those_of_all():

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import zoo
+from handful.optimiser import Adam
 from handful.policies.distributions import Categorical
 from handful.policies.mlp import MLP
 from handful.policy_optimization.baselines import BatchMean, LearnedState, LearnedValue, NoBaseline
-from handful.policy_optimization.steps import Adam
 from handful.policy_optimization.surrogate import weighted_likelihood
 from probes import shaken
 
@@ -73,11 +73,11 @@ def test_the_mean_is_of_what_counts():
 
 
 def test_a_learned_value_comes_to_the_returns_of_what_counts():
-    baseline = LearnedValue((5,), Adam(rate=0.03, longest=jnp.inf), steps=150, size=6)
+    baseline = LearnedValue((5,), Adam(learning_rate=0.03, max_grad_norm=jnp.inf), gradient_steps=150, batch_size=6)
     returns, counted = jnp.array([1.0, jnp.nan, -2.0]), jnp.array([True, False, True])
     values = eqx.filter_jit(
         lambda key: baseline.values(
-            baseline.fitted(key, baseline.init(key, 3), SEEN, returns, counted), SEEN, returns, counted
+            baseline.fit(key, baseline.init(key, 3), SEEN, returns, counted), SEEN, returns, counted
         )
     )(KEY)
     np.testing.assert_allclose(values[::2], returns[::2], atol=0.1)

@@ -8,9 +8,9 @@ import scipy.special
 
 import zoo
 from handful.errors import InputError
+from handful.optimiser import Adam
 from handful.policies.stochastic import StochasticPolicy
 from handful.policy_optimization.behaviour_cloning import clone
-from handful.policy_optimization.steps import Adam
 from probes import task_of, unchecked
 
 KEY, OTHER = jax.random.split(jax.random.key(8))
@@ -26,9 +26,9 @@ def test_a_linear_gaussian_policy_comes_back():
     )
     actions = np.array([0.25, -0.2]) + within * np.array([1.25, 0.6])
     policy = StochasticPolicy.gaussian(KEY, TASK, ())
-    learned = jax.jit(lambda key, policy, obs, actions: clone(key, policy, obs, actions, adam=Adam(rate=0.01)))(
-        OTHER, policy, jnp.asarray(obs, jnp.float32), jnp.asarray(actions, jnp.float32)
-    )
+    learned = jax.jit(
+        lambda key, policy, obs, actions: clone(key, policy, obs, actions, adam=Adam(learning_rate=0.01))
+    )(OTHER, policy, jnp.asarray(obs, jnp.float32), jnp.asarray(actions, jnp.float32))
     with_one = np.column_stack([obs, np.ones(400)])
     best, squares, *_ = np.linalg.lstsq(with_one, np.clip(within, -1, 1))
     np.testing.assert_allclose(np.vstack([learned.head.net.weights[0], learned.head.net.biases[0]]), best, atol=0.03)
@@ -40,7 +40,9 @@ def test_categories_come_back_as_often_as_they_were_seen():
     obs = jnp.asarray([[1.0, 0.3, -0.5]] * 4 + [[-1.0, 2.0, 0.7]] * 5)
     actions = jnp.asarray(np.eye(2)[[0, 0, 1, 0, 1, 0, 1, 1, 1]], jnp.float32)
     policy = StochasticPolicy.categorical(KEY, zoo.CHOICE, ())
-    learned = jax.jit(lambda key, policy: clone(key, policy, obs, actions, adam=Adam(rate=0.02)))(OTHER, policy)
+    learned = jax.jit(lambda key, policy: clone(key, policy, obs, actions, adam=Adam(learning_rate=0.02)))(
+        OTHER, policy
+    )
     for row, share in ((0, 0.75), (8, 0.2)):
         np.testing.assert_allclose(jax.nn.softmax(learned.distribution(obs[row]).logits)[0], share, atol=0.07)
 
@@ -50,9 +52,11 @@ def test_its_step_is_that_of_the_policy_gradient_where_every_step_counts_one():
     obs, action = np.array([0.7, -1.3]), np.eye(3)[1]
     task = task_of(lambda o, a, n: o[0], 2, [0.0] * 3, [1.0] * 3, categorical=True)
     policy = StochasticPolicy.categorical(KEY, task, ())
-    plain = Adam(rate=1e5, longest=jnp.inf, epsilon=1e5)
+    plain = Adam(learning_rate=1e5, max_grad_norm=jnp.inf, epsilon=1e5)
     rows = jnp.asarray(obs[None], jnp.float32), jnp.asarray(action[None], jnp.float32)
-    learned = jax.jit(lambda key, policy: clone(key, policy, *rows, adam=plain, steps=1, size=4))(OTHER, policy)
+    learned = jax.jit(lambda key, policy: clone(key, policy, *rows, adam=plain, gradient_steps=1, batch_size=4))(
+        OTHER, policy
+    )
     net = policy.head.net
     score = action - scipy.special.softmax(obs @ np.asarray(net.weights[0]) + net.biases[0])
     moved = learned.head.net

@@ -11,10 +11,10 @@ import pytest
 import zoo
 from handful.data.dataset import Dataset
 from handful.envs.vector import reset
+from handful.interaction import collect
 from handful.models.known import KnownDynamics
-from handful.policy_optimization.imagined import Imagined, Imagining, Visited
+from handful.policy_optimization.imagined import Imagined, ImaginedState, Visited
 from handful.policy_optimization.ppo import PPO
-from handful.policy_optimization.training import collect
 from handful.types import Transition
 from probes import signatures, task_of
 
@@ -43,7 +43,7 @@ def imagined(model, task=TASK, length=3, **settings):
 
 def test_trials_begin_where_the_system_was_each_place_about_as_often():
     """6000 draws of three places: five standard errors."""
-    drawn = np.asarray(jax.vmap(Visited.of(seen()).draw)(jax.random.split(KEY, 6000)))
+    drawn = np.asarray(jax.vmap(Visited.of(seen()).sample)(jax.random.split(KEY, 6000)))
     places, counts = np.unique(drawn, axis=0, return_counts=True)
     np.testing.assert_array_equal(places, ROWS[[3, 0, 1]])
     np.testing.assert_allclose(counts / 6000, 1 / 3, atol=5 * np.sqrt(2 / 9 / 6000))
@@ -52,28 +52,28 @@ def test_trials_begin_where_the_system_was_each_place_about_as_often():
 def test_a_share_of_them_begins_where_a_trial_on_the_system_began():
     """The first rows of trials: of the second trial it is no number. 4000 draws: five standard errors."""
     data = eqx.tree_at(lambda d: d.trial, seen(), jnp.array([0, 0, 1, 2, *[-1] * 5]))
-    begun = Visited.of(data, first=True)
+    begun = Visited.of(data, initial_only=True)
     assert int(begun.count) == 2
     np.testing.assert_array_equal(begun.obs[:2], ROWS[[0, 3]])
-    env = Imagined.of(KEY, TASK, signatures([1.0, 2.0]), data, length=3, anew=0.3)
+    env = Imagined.of(KEY, TASK, signatures([1.0, 2.0]), data, length=3, initial_state_fraction=0.3)
     drawn = np.asarray(jax.jit(jax.vmap(lambda key: env.reset(key)[1]))(jax.random.split(KEY, 4000)))
     later = (drawn == ROWS[1]).all(1).mean()  # the one place where no trial began
     assert abs(later - 0.7 / 3) < 5 * np.sqrt(0.7 / 3 * (1 - 0.7 / 3) / 4000)
 
 
 def test_without_any_data_they_begin_at_zero():
-    np.testing.assert_array_equal(Visited.of(Dataset.empty(TASK, 9)).draw(KEY), 0.0)
+    np.testing.assert_array_equal(Visited.of(Dataset.empty(TASK, 9)).sample(KEY), 0.0)
 
 
 def test_a_step_is_the_worlds_own_with_the_tasks_reward():
     """By hand: action 0.8 acts as 0.25, the member adds 4 and -8."""
     env = imagined(signatures([1.0, 16.0, 4.0]))
-    state, step = env.step(KEY, Imagining(jnp.array([0.5, -2.0]), jnp.array(2)), jnp.array([0.8]))
+    state, step = env.step(KEY, ImaginedState(jnp.array([0.5, -2.0]), jnp.array(2)), jnp.array([0.8]))
     np.testing.assert_allclose(step.obs, [0.5 + 0.25 + 4, -2 - 8], rtol=1e-6)
     np.testing.assert_allclose(step.reward, 4.75 - 3 * -2 + 0.5 * 0.25, rtol=1e-6)
     np.testing.assert_array_equal(state.obs, step.obs)
     assert (int(state.world), bool(step.terminated)) == (2, False)
-    _, step = env.step(KEY, Imagining(jnp.array([80.0, 1.0]), jnp.array(1)), jnp.array([-0.1]))
+    _, step = env.step(KEY, ImaginedState(jnp.array([80.0, 1.0]), jnp.array(1)), jnp.array([-0.1]))
     assert step.terminated
 
 
@@ -81,7 +81,7 @@ def test_a_step_is_the_worlds_own_with_the_tasks_reward():
 def test_every_belief_lends_its_worlds(name):
     belief = zoo.MODELS[name]()
     data = Dataset.empty(zoo.TASK, 2)
-    state = Imagining(zoo.OBS, jnp.array(1))
+    state = ImaginedState(zoo.OBS, jnp.array(1))
 
     @eqx.filter_jit
     def both(belief):
@@ -89,7 +89,7 @@ def test_every_belief_lends_its_worlds(name):
         worlds = belief.worlds(KEY, 4 if belief.world_count is None else belief.world_count)
         ours = env.step(KEY, state, zoo.ACTION)[1].obs
         by_index = [jax.tree.map(lambda leaf, i=i: leaf[i], worlds).sample(KEY, zoo.OBS, zoo.ACTION) for i in (0, 1)]
-        alone = env.world(jnp.array(1)).step(KEY, Imagining(zoo.OBS, jnp.array(0)), zoo.ACTION)[1].obs
+        alone = env.world(jnp.array(1)).step(KEY, ImaginedState(zoo.OBS, jnp.array(0)), zoo.ACTION)[1].obs
         return ours, alone, *by_index
 
     ours, alone, other, expected = both(belief)
@@ -102,13 +102,13 @@ def test_every_belief_lends_its_worlds(name):
 def met():
     """Twelve steps of forty copies, in branches of three."""
     env = imagined(signatures([1.0, 16.0, 4.0]))
-    learner = PPO(envs=40, length=12, minibatches=2)
+    learner = PPO(num_envs=40, num_steps=12, minibatches=2)
 
     @eqx.filter_jit
     def acted():
         lanes = jax.vmap(lambda k: reset(k, env))(jax.random.split(KEY, 40))
         state = learner.init(KEY, TASK)
-        return collect(KEY, env, learner.actor(state), lanes, 12)[1], state
+        return collect(KEY, env, learner.actor(TASK, state), lanes, 12)[1], state
 
     return *acted(), learner
 
@@ -157,14 +157,14 @@ def test_numbers_that_are_none_end_the_trial_and_gain_nothing(poison, where):
             TASK, reward=lambda obs, action, next_obs: jnp.where(next_obs[1] > 3, poison, next_obs[0])
         )
     env = imagined(model, task)
-    state, step = env.step(KEY, Imagining(jnp.array([0.5, 2.5]), jnp.array(0)), jnp.array([0.1]))
+    state, step = env.step(KEY, ImaginedState(jnp.array([0.5, 2.5]), jnp.array(0)), jnp.array([0.1]))
     np.testing.assert_array_equal(step.obs, [0.5, 2.5])
     np.testing.assert_array_equal(state.obs, step.obs)
     assert step.terminated
     np.testing.assert_allclose(step.reward, -210.0)
-    _, step = env.step(KEY, Imagining(jnp.array([0.5, 1.5]), jnp.array(0)), jnp.array([0.1]))
+    _, step = env.step(KEY, ImaginedState(jnp.array([0.5, 1.5]), jnp.array(0)), jnp.array([0.1]))
     assert not step.terminated
 
 
 def test_what_is_lost_is_never_more_than_nothing():
-    np.testing.assert_array_equal(imagined(signatures([1.0, 2.0]), rewards=(1.5, 2.0, 7.0, 3.0)).lost, 0.0)
+    np.testing.assert_array_equal(imagined(signatures([1.0, 2.0]), rewards=(1.5, 2.0, 7.0, 3.0)).failure_reward, 0.0)

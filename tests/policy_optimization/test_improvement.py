@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
+from handful.agent import AbstractAgent
 from handful.data.dataset import Dataset
-from handful.policies.learner import AbstractActor, AbstractPolicyLearner
+from handful.policies.actor import AbstractActor
 from handful.policies.simple import ConstantPolicy
 from handful.policy_optimization.imagined import Imagined
 from handful.policy_optimization.improvement import Improvement, returns_in
@@ -43,30 +44,30 @@ class Always(AbstractActor):
 
     action: Array
 
-    def draw(self, key, obs):
+    def sample(self, key, obs):
         return self.action
 
-    def to_env_action(self, choice):
-        return choice
+    def to_env_action(self, raw_action):
+        return raw_action
 
 
-class Scripted(AbstractPolicyLearner):
+class Scripted(AbstractAgent):
     """Its state counts updates, and its policy takes the action that a script has for the count."""
 
     script: Array
-    envs: int = 2
-    length: int = 1
+    num_envs: int = 2
+    num_steps: int = 1
 
     def init(self, key, task):
         return jnp.zeros((), int)
 
-    def actor(self, state: Any):
+    def actor(self, task, state: Any):
         return Always(self.script[state][None])
 
-    def update(self, key, state, batch):
+    def update(self, key, task, state, batch):
         return state + 1, {}
 
-    def policy(self, state: Any):
+    def policy(self, task, state: Any):
         return ConstantPolicy(self.script[state][None])
 
 
@@ -82,7 +83,7 @@ def improved():
 
     def of(script, **settings):
         padded = jnp.array(script + [0.0] * (13 - len(script)))
-        kept, told = compiled(Improvement(updates=2, tries=4, length=2, **settings), padded)
+        kept, told = compiled(Improvement(updates=2, eval_episodes=4, length=2, **settings), padded)
         return int(kept), int(told.updates), int(told.kept), np.asarray(told.returns)
 
     yield of
@@ -97,32 +98,32 @@ def after_blocks(*actions):
 def test_goes_on_while_enough_worlds_gain(improved):
     """3 of 4 are 75 %: enough for 70. Three blocks gain; the fourth does not, nor does the fifth."""
     script = after_blocks(0.1, 0.3, 0.6, 0.7, 0.2, 0.5)
-    assert improved(script, blocks=6, share=0.7, patience=1)[:3] == (6, 8, 6)
-    assert improved(script, blocks=6, share=0.7, patience=2)[:3] == (6, 10, 6)
+    assert improved(script, blocks=6, improved_fraction=0.7, patience=1)[:3] == (6, 8, 6)
+    assert improved(script, blocks=6, improved_fraction=0.7, patience=2)[:3] == (6, 10, 6)
 
 
 def test_patience_waits_for_a_gain_over_what_was_kept(improved):
     """The second block is worse than the first, and the third beats both."""
     script = after_blocks(0.1, 0.4, 0.2, 0.9, 0.3, 0.3)
-    assert improved(script, blocks=6, share=0.7, patience=1)[:3] == (2, 4, 2)
-    assert improved(script, blocks=6, share=0.7, patience=2)[:3] == (6, 10, 6)
+    assert improved(script, blocks=6, improved_fraction=0.7, patience=1)[:3] == (2, 4, 2)
+    assert improved(script, blocks=6, improved_fraction=0.7, patience=2)[:3] == (6, 10, 6)
 
 
 def test_stops_where_too_few_worlds_gain(improved):
     """3 of 4 do not make 80 %."""
     script = after_blocks(0.1, 0.3, 0.6, 0.7, 0.2, 0.5)
-    assert improved(script, blocks=6, share=0.8, patience=1)[:3] == (0, 2, 0)
+    assert improved(script, blocks=6, improved_fraction=0.8, patience=1)[:3] == (0, 2, 0)
 
 
 def test_with_a_share_of_zero_everything_is_kept(improved):
     script = after_blocks(0.1, 0.4, 0.2, 0.9, 0.3, -0.3)
-    assert improved(script, blocks=3, share=0.0, patience=1)[:3] == (6, 6, 6)
-    assert improved(script, blocks=0, share=0.0, patience=1)[:3] == (0, 0, 0)
+    assert improved(script, blocks=3, improved_fraction=0.0, patience=1)[:3] == (6, 6, 6)
+    assert improved(script, blocks=0, improved_fraction=0.0, patience=1)[:3] == (0, 0, 0)
 
 
 def test_tells_what_the_kept_policy_returns_in_each_world(improved):
     """Two steps of action 0.4 from x: x + 0.4 g, then x + 0.8 g; all worlds begin at the same four starts."""
-    returns = improved(after_blocks(0.1, 0.4, 0.2, 0.2), blocks=6, share=0.7, patience=2)[3]
+    returns = improved(after_blocks(0.1, 0.4, 0.2, 0.2), blocks=6, improved_fraction=0.7, patience=2)[3]
     gains = np.array([1.0, 0.5, 2.0, -1.0])
     start = (returns - 1.2 * gains) / 2
     np.testing.assert_allclose(start, start[0], atol=1e-5)

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from handful.policy_optimization.penalty import LEAST, MOST, Doubling, DualDescent, Fixed
+from handful.policy_optimization.penalty import MAX_BETA, MIN_BETA, Doubling, DualDescent, Fixed
 
 RULES = {
-    "dual": DualDescent(beta=0.6, target=0.02, rate=0.4),
+    "dual": DualDescent(beta=0.6, target=0.02, learning_rate=0.4),
     "doubling": Doubling(beta=0.6, target=0.02),
     "fixed": Fixed(beta=0.6, target=0.02),
 }
@@ -44,9 +44,9 @@ def test_a_beta_that_runs_away_is_held_and_comes_back(name):
     rule = RULES[name]
     run = jax.jit(lambda beta, kl: jax.lax.scan(lambda b, _: (rule(b, kl),) * 2, beta, None, length=60)[1])
     high = run(rule.beta, jnp.asarray(1.0))
-    assert high[-1] == MOST
+    assert high[-1] == MAX_BETA
     low = run(high[-1], jnp.asarray(0.0))
-    assert low[-1] == np.float32(LEAST)
+    assert low[-1] == np.float32(MIN_BETA)
     assert (low < rule.beta).argmax() <= 24  # e^-0.4 or 1/2 at a time, from ten thousand
     assert (run(low[-1], jnp.asarray(1.0)) > rule.beta).argmax() <= 14  # e^2 or 2 at a time, from a ten-thousandth
 

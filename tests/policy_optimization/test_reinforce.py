@@ -9,18 +9,20 @@ import scipy.special
 import scipy.stats
 
 from handful.errors import InputError
-from handful.policy_optimization.base import Nets
+from handful.optimiser import Adam
+from handful.policy_optimization.base import ActorCriticNets
 from handful.policy_optimization.baselines import BatchMean, LearnedValue, NoBaseline
 from handful.policy_optimization.reinforce import Reinforce, whole
-from handful.policy_optimization.steps import Adam
-from handful.types import Transition
+from handful.types import Batch, Transition
 from probes import same, task_of
 
 KEY = jax.random.key(5)
 RNG = np.random.default_rng(3)
 T, N = 5, 3
 TASK = task_of(lambda o, a, n: o[0], 2, [0.0] * 3, [1.0] * 3, horizon=4, categorical=True)
-PLAIN = Adam(rate=1e5, longest=jnp.inf, epsilon=1e5)  # so large an epsilon makes a first step the gradient itself
+PLAIN = Adam(
+    learning_rate=1e5, max_grad_norm=jnp.inf, epsilon=1e5
+)  # so large an epsilon makes a first step the gradient itself
 OBS, FOLLOWING = RNG.normal(size=(2, T, N, 2))
 CHOICE = np.eye(3)[RNG.integers(0, 3, (T, N))]
 REWARD = RNG.normal(size=(T, N))
@@ -28,15 +30,17 @@ REWARD = RNG.normal(size=(T, N))
 TERMINATED, TRUNCATED = np.zeros((2, T, N), bool)
 TERMINATED[1, 0] = TRUNCATED[3, 0] = TRUNCATED[3, 1] = True
 COUNTED = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 0], [0, 1, 0], [0, 0, 0]], bool)
-BATCH = Transition(
+ROWS = Transition(
     *(jnp.asarray(each, jnp.float32) for each in (OBS, CHOICE, REWARD, FOLLOWING)),
     jnp.asarray(TERMINATED),
     jnp.asarray(TRUNCATED),
 )
+VALID = np.cumsum(TERMINATED | TRUNCATED, axis=0) - (TERMINATED | TRUNCATED) == 0  # the first trial of each environment
+BATCH = Batch(ROWS, jnp.asarray(VALID))
 
 
 def learner(baseline, *, standardise=False):
-    nets = Nets(hidden=(), standardise=standardise)
+    nets = ActorCriticNets(hidden=(), standardise=standardise)
     return Reinforce(N, T, discount=0.8, baseline=baseline, nets=nets, adam=PLAIN)
 
 
@@ -47,12 +51,14 @@ def started(learner):
 
 @eqx.filter_jit
 def updated(learner, state, batch):
-    return learner.update(KEY, state, batch)
+    return learner.update(KEY, TASK, state, batch)
 
 
 def test_only_first_trials_that_come_to_their_end_count():
-    np.testing.assert_array_equal(whole(jnp.asarray(TERMINATED | TRUNCATED)), COUNTED)
-    np.testing.assert_array_equal(whole(jnp.ones((2, 2), bool)), [[True, True], [False, False]])
+    np.testing.assert_array_equal(whole(jnp.asarray(VALID), jnp.asarray(TERMINATED | TRUNCATED)), COUNTED)
+    np.testing.assert_array_equal(
+        whole(jnp.array([[True, True], [False, True]]), jnp.ones((2, 2), bool)), [[True, True], [False, True]]
+    )
 
 
 @pytest.mark.parametrize("baseline", [NoBaseline(), BatchMean()])
@@ -60,7 +66,7 @@ def test_the_step_is_the_explicit_sum_of_scores_and_rewards_to_go(baseline):
     """`sum (onehot - p) x' (G - b) / count`, advantages brought to a mean square of one."""
     one = learner(baseline)
     state = started(one)
-    after, logged = updated(one, state, BATCH)
+    after, metrics = updated(one, state, BATCH)
     to_go = np.array([[np.nan] * N] * T)
     for env, end in ((0, 2), (1, 4)):
         for t in range(end):
@@ -75,16 +81,16 @@ def test_the_step_is_the_explicit_sum_of_scores_and_rewards_to_go(baseline):
     np.testing.assert_allclose(moved.biases[0], score.sum(0), rtol=1e-3, atol=1e-4)
     after_p = scipy.special.softmax(OBS[COUNTED] @ np.asarray(moved.weights[0]) + moved.biases[0], axis=1)
     entropy = scipy.stats.entropy(after_p, axis=1).mean()
-    np.testing.assert_allclose(logged["entropy"], entropy, rtol=1e-4)
+    np.testing.assert_allclose(metrics["entropy"], entropy, rtol=1e-4)
 
 
 def test_what_does_not_count_makes_no_difference():
     """Neither its rewards nor what was seen, which on a system of its own is nothing at all."""
-    one = learner(LearnedValue((4,), steps=3, size=4), standardise=True)
+    one = learner(LearnedValue((4,), gradient_steps=3, batch_size=4), standardise=True)
     state = started(one)
     noise = jnp.asarray(np.where(COUNTED, REWARD, RNG.normal(size=(T, N)) * 50), jnp.float32)
     seen = jnp.asarray(np.where(COUNTED[..., None], OBS, 0.0), jnp.float32)
-    other = eqx.tree_at(lambda b: (b.reward, b.obs), BATCH, (noise, seen))
+    other = eqx.tree_at(lambda b: (b.transitions.reward, b.transitions.obs), BATCH, (noise, seen))
     after, _ = updated(one, state, other)
     same(updated(one, state, BATCH)[0], after)
     assert after.policy.inputs.moments.count == COUNTED.sum()
@@ -92,14 +98,16 @@ def test_what_does_not_count_makes_no_difference():
 
 
 def test_no_whole_trial_no_step():
-    one = learner(LearnedValue((4,), steps=3, size=4))
+    one = learner(LearnedValue((4,), gradient_steps=3, batch_size=4))
     state = started(one)
-    endless = eqx.tree_at(lambda b: (b.terminated, b.truncated), BATCH, (jnp.zeros((T, N), bool),) * 2)
+    endless = eqx.tree_at(
+        lambda b: (b.transitions.terminated, b.transitions.truncated), BATCH, (jnp.zeros((T, N), bool),) * 2
+    )
     after, _ = updated(one, state, endless)
     same(after.policy, state.policy)
     same(after.baseline.net, state.baseline.net)
 
 
 def test_trials_longer_than_an_update_are_refused():
-    with pytest.raises(InputError, match="may last 4 steps: give `length` at least that, got 3"):
-        Reinforce(length=3).init(KEY, TASK)
+    with pytest.raises(InputError, match="may last 4 steps: num_steps must be at least that, got 3"):
+        Reinforce(num_steps=3).init(KEY, TASK)

@@ -35,7 +35,7 @@ def test_gae_is_the_double_sum_with_both_flags_on_different_steps():
     rows = [jnp.asarray(each, jnp.float32) for each in (REWARDS, VALUES, NEXT_VALUES)]
     for discount, decay in ((0.9, 0.7), (0.97, 1.0), (0.8, 0.0)):
         advantages = compiled(
-            GAE(discount=discount, decay=decay), *rows, jnp.asarray(TERMINATED), jnp.asarray(TRUNCATED)
+            GAE(discount=discount, gae_lambda=decay), *rows, jnp.asarray(TERMINATED), jnp.asarray(TRUNCATED)
         )
         np.testing.assert_allclose(advantages, double_sum(discount, decay), rtol=1e-5, atol=1e-5)
 
@@ -44,7 +44,7 @@ def test_after_termination_nothing_counts_and_after_truncation_the_next_value_do
     """Whatever the two next values are: the one is not looked at, and the other moves the advantage one for one."""
     flags = jnp.asarray(TERMINATED), jnp.asarray(TRUNCATED)
     rewards, values, next_values = (jnp.asarray(each, jnp.float32) for each in (REWARDS, VALUES, NEXT_VALUES))
-    compiled = jax.jit(lambda next_values: GAE(discount=0.9, decay=0.7)(rewards, values, next_values, *flags))
+    compiled = jax.jit(lambda next_values: GAE(discount=0.9, gae_lambda=0.7)(rewards, values, next_values, *flags))
     moved = compiled(next_values.at[3].add(10.0).at[7].add(1.0)) - compiled(next_values)
     np.testing.assert_allclose(moved[:4], 0.0, atol=1e-6)
     np.testing.assert_allclose(moved[4:8], 0.9 * 0.63 ** np.arange(3, -1, -1), rtol=1e-4)

@@ -10,7 +10,7 @@ RNG = np.random.default_rng(9)
 REWARDS = RNG.normal(3.0, 8.0, (7, 2))
 OVER = RNG.random((7, 2)) < 0.3
 DISCOUNT = 0.9
-see = jax.jit(RewardScale.seeing)
+see = jax.jit(RewardScale.update)
 
 
 def returns_so_far(rewards, over):

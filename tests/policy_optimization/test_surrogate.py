@@ -38,7 +38,7 @@ def test_weighted_likelihood_by_hand():
 )
 def test_clipping_by_hand(ratio, advantage, worth, slope):
     """`slope` by the ratio, so by its logarithm `ratio` times that."""
-    of = lambda log_ratio: Clipped(within=0.3)(None, log_ratio, jnp.asarray(advantage), jnp.zeros(()))  # noqa: E731
+    of = lambda log_ratio: Clipped(clip_eps=0.3)(None, log_ratio, jnp.asarray(advantage), jnp.zeros(()))  # noqa: E731
     value, gradient = jax.value_and_grad(of)(jnp.log(jnp.asarray(ratio)))
     np.testing.assert_allclose([value, gradient], [worth, slope * ratio], rtol=1e-5, atol=1e-6)
 

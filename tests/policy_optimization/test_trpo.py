@@ -10,13 +10,13 @@ from jax.extend.core import jaxprs_in_params
 
 import zoo
 from handful.envs.pendulum import Pendulum
+from handful.optimiser import Adam
 from handful.policies.mlp import MLP
-from handful.policies.stochastic import CategoricalHead, GaussianHead
-from handful.policy_optimization.base import Nets, Samples
+from handful.policies.stochastic import CategoricalHead, GaussianHead, StateDependentGaussianHead
+from handful.policy_optimization.base import ActorCriticNets, Samples
 from handful.policy_optimization.returns import GAE
-from handful.policy_optimization.steps import Adam
 from handful.policy_optimization.trpo import TRPO, TrustRegion, conjugate_gradients, fisher_products
-from handful.types import Transition
+from handful.types import Batch, Transition
 from probes import same
 
 KEY, OTHER = jax.random.split(jax.random.key(5))
@@ -25,6 +25,7 @@ SEEN = jnp.asarray(np.random.default_rng(2).normal(size=(9, 3)), jnp.float32)
 HEADS = {
     "gaussian": GaussianHead(MLP.init(KEY, (3, 4, 2)), jnp.array([-0.4, 0.3])),
     "categorical": CategoricalHead(MLP.init(KEY, (3, 4, 3))),
+    "state-dependent": StateDependentGaussianHead(MLP.init(KEY, (3, 4, 4)), (-2.0, 1.0)),
 }
 
 
@@ -50,18 +51,18 @@ def samples_of(head):
 
 def gain(head, samples):
     """The surrogate, written anew."""
-    log_prob = jax.vmap(lambda x, c: head(x).log_prob(c))(SEEN, samples.choice)
+    log_prob = jax.vmap(lambda x, c: head(x).log_prob(c))(SEEN, samples.raw_action)
     advantage = (samples.advantage - samples.advantage.mean()) / samples.advantage.std()
     return jnp.mean(jnp.exp(log_prob - samples.log_prob) * advantage)
 
 
 def learner(**settings):
-    return TRPO(3, 3, region=TrustRegion(**settings), value_minibatches=3, nets=Nets((4,)))
+    return TRPO(3, 3, region=TrustRegion(**settings), value_minibatches=3, nets=ActorCriticNets((4,)))
 
 
 @eqx.filter_jit
 def improved(learner, head, samples):
-    return learner.improved(head, samples, learner.region.delta)
+    return learner.trust_region_step(head, samples, learner.region.delta)
 
 
 @pytest.mark.parametrize("name", list(HEADS))
@@ -91,7 +92,7 @@ def test_the_whole_step_is_the_one_of_a_dense_solve(name):
     matrix = np.asarray(dense_fisher(head), float) + 0.3 * np.eye(flat.size)
     direction = np.linalg.solve(matrix, gradient)
     step = np.sqrt(2 * 1e-4 / (direction @ gradient)) * direction
-    new, accepted = improved(learner(delta=1e-4, damping=0.3, products=40), head, samples)
+    new, accepted = improved(learner(delta=1e-4, damping=0.3, cg_iterations=40), head, samples)
     assert accepted
     moved = jax.flatten_util.ravel_pytree(new)[0] - flat
     np.testing.assert_allclose(moved, step, rtol=5e-3, atol=1e-5)
@@ -101,7 +102,10 @@ def test_the_whole_step_is_the_one_of_a_dense_solve(name):
 def test_thinned_out_the_fisher_matrix_is_that_of_the_steps_that_are_left(every):
     head, samples = HEADS["gaussian"], samples_of(HEADS["gaussian"])
     step = lambda one: jax.flatten_util.ravel_pytree(improved(one, head, samples)[0])[0]  # noqa: E731
-    moved = step(learner(delta=1e-4, damping=0.3, products=40, every=every)) - jax.flatten_util.ravel_pytree(head)[0]
+    moved = (
+        step(learner(delta=1e-4, damping=0.3, cg_iterations=40, fisher_subsampling=every))
+        - jax.flatten_util.ravel_pytree(head)[0]
+    )
     flat, unravel = jax.flatten_util.ravel_pytree(head)
     gradient = jax.jit(jax.grad(lambda weights: gain(unravel(weights), samples)))(flat)
     kl = lambda weights: jnp.mean(jax.vmap(lambda x: head(x).kl(unravel(weights)(x)))(SEEN[::every]))  # noqa: E731
@@ -110,7 +114,7 @@ def test_thinned_out_the_fisher_matrix_is_that_of_the_steps_that_are_left(every)
     np.testing.assert_allclose(unit(moved), unit(direction), atol=1e-3)
 
 
-@pytest.mark.parametrize("settings", [{"products": 0}, {"every": 0}])
+@pytest.mark.parametrize("settings", [{"cg_iterations": 0}, {"fisher_subsampling": 0}])
 def test_a_trust_region_without_products_or_steps_is_refused(settings):
     with pytest.raises(ValueError, match="at least 1"):
         TrustRegion(**settings)
@@ -120,7 +124,7 @@ def test_a_trust_region_without_products_or_steps_is_refused(settings):
 def test_an_accepted_step_gains_and_keeps_within_delta(name):
     """A region so large that its quadratic model misleads: the Gaussian's first try is refused (see below)."""
     head, samples = HEADS[name], samples_of(HEADS[name])
-    new, accepted = improved(learner(delta=0.5, damping=0.01, tries=20), head, samples)
+    new, accepted = improved(learner(delta=0.5, damping=0.01, backtrack_iters=20), head, samples)
     assert accepted
     assert mean_kl(head, new) <= 0.5
     assert gain(new, samples) > gain(head, samples) + 1e-3
@@ -128,7 +132,7 @@ def test_an_accepted_step_gains_and_keeps_within_delta(name):
 
 def test_a_line_search_that_fails_restores_the_old_policy_exactly_and_says_so():
     head, samples = HEADS["gaussian"], samples_of(HEADS["gaussian"])
-    one = learner(delta=0.5, damping=0.01, tries=1)
+    one = learner(delta=0.5, damping=0.01, backtrack_iters=1)
     new, accepted = improved(one, head, samples)
     assert not accepted
     same(new, head)
@@ -139,17 +143,19 @@ def test_a_line_search_that_fails_restores_the_old_policy_exactly_and_says_so():
 
 
 def test_delta_falls_to_zero_over_the_updates_that_it_is_given():
-    stays, falls = TrustRegion(delta=0.02), TrustRegion(delta=0.02, updates=8)
-    np.testing.assert_allclose([stays.reach(0.0), stays.reach(1e6)], 0.02)
+    stays, falls = TrustRegion(delta=0.02), TrustRegion(delta=0.02, decay_updates=8)
+    np.testing.assert_allclose([stays.delta_at(0.0), stays.delta_at(1e6)], 0.02)
     np.testing.assert_allclose(
-        [falls.reach(update) for update in (0.0, 6.0, 8.0, 9.0)], [0.02, 0.005, 0.0, 0.0], atol=1e-9
+        [falls.delta_at(update) for update in (0.0, 6.0, 8.0, 9.0)], [0.02, 0.005, 0.0, 0.0], atol=1e-9
     )
-    one, obs = TRPO(4, 6, falls, nets=Nets((5,)), value_epochs=1, value_minibatches=2), jnp.zeros((6, 4, 2))
+    one, obs = TRPO(4, 6, falls, nets=ActorCriticNets((5,)), value_epochs=1, value_minibatches=2), jnp.zeros((6, 4, 2))
     reward, choice, no = jax.random.normal(jax.random.key(3), (3, 6, 4)), jnp.ones((6, 4, 1)), jnp.zeros((6, 4), bool)
-    batch = Transition(obs, choice * reward[0][..., None], reward[1], obs, no, no)
+    batch = Batch(Transition(obs, choice * reward[0][..., None], reward[1], obs, no, no), ~no)
     start = one.init(jax.random.key(4), Pendulum().task)
     update = eqx.filter_jit(
-        lambda done: one.update(jax.random.key(5), eqx.tree_at(lambda s: s.updates, start, done), batch)[1]
+        lambda done: one.update(
+            jax.random.key(5), Pendulum().task, eqx.tree_at(lambda s: s.updates, start, done), batch
+        )[1]
     )
     early, late, last = (update(jnp.asarray(done)) for done in (0, 6, 8))
     assert 0.005 < early["kl"] <= 0.02
@@ -162,10 +168,10 @@ def test_no_update_leaves_the_region_and_the_log_says_which_moved():
     one = TRPO(
         4,
         6,
-        TrustRegion(delta=0.02, damping=1e-3, tries=2),
-        GAE(discount=0.9, decay=0.7),
-        Nets((5,), standardise=True),
-        Adam(rate=0.01),
+        TrustRegion(delta=0.02, damping=1e-3, backtrack_iters=2),
+        GAE(discount=0.9, gae_lambda=0.7),
+        ActorCriticNets((5,), standardise=True),
+        Adam(learning_rate=0.01),
         value_epochs=2,
         value_minibatches=2,
     )
@@ -173,20 +179,20 @@ def test_no_update_leaves_the_region_and_the_log_says_which_moved():
     def update(state, key):
         obs_key, draw_key, pay_key = jax.random.split(key, 3)
         obs = jax.random.normal(obs_key, (6, 4, 3)) * 3
-        choice = jax.vmap(jax.vmap(one.actor(state).draw))(jax.random.split(draw_key, (6, 4)), obs)
+        choice = jax.vmap(jax.vmap(one.actor(zoo.TASK, state).sample))(jax.random.split(draw_key, (6, 4)), obs)
         never = jnp.zeros((6, 4), bool)
-        batch = Transition(obs, choice, jax.random.normal(pay_key, (6, 4)), obs + 1, never, never)
-        after, logged = one.update(key, state, batch)
+        rows = Transition(obs, choice, jax.random.normal(pay_key, (6, 4)), obs + 1, never, never)
+        after, metrics = one.update(key, zoo.TASK, state, Batch(rows, ~never))
         before, after_head = (jax.flatten_util.ravel_pytree(s.policy.head)[0] for s in (state, after))
-        return after, (logged, jnp.abs(after_head - before).max())
+        return after, (metrics, jnp.abs(after_head - before).max())
 
     run = eqx.filter_jit(lambda key: jax.lax.scan(update, one.init(key, zoo.TASK), jax.random.split(key, 12))[1])
-    logged, moved = run(KEY)
-    assert (logged["kl"] <= 0.02 * 1.0001).all()
-    assert set(np.unique(logged["accepted"])) == {0.0, 1.0}
-    np.testing.assert_array_equal(moved > 0, logged["accepted"] == 1)
-    assert (logged["kl"][logged["accepted"] == 1] > 1e-4).all()
-    np.testing.assert_array_equal(logged["kl"][logged["accepted"] == 0], 0)
+    metrics, moved = run(KEY)
+    assert (metrics["kl"] <= 0.02 * 1.0001).all()
+    assert set(np.unique(metrics["accepted"])) == {0.0, 1.0}
+    np.testing.assert_array_equal(moved > 0, metrics["accepted"] == 1)
+    assert (metrics["kl"][metrics["accepted"] == 1] > 1e-4).all()
+    np.testing.assert_array_equal(metrics["kl"][metrics["accepted"] == 0], 0)
 
 
 def products_of(jaxpr, inside=False):
@@ -205,17 +211,23 @@ def searches(equation):
 
 def test_conjugate_gradients_and_line_search_multiply_at_the_highest_precision():
     """In the update as the learner is asked for it, whatever the default is."""
-    one = learner(products=PRODUCTS)
+    one = learner(cg_iterations=PRODUCTS)
     state = one.init(KEY, zoo.TASK)
     shape = (3, 3)
-    batch = Transition(
+    rows = Transition(
         jnp.ones((*shape, 3)),
         jnp.ones((*shape, 2)),
         jnp.ones(shape),
         jnp.ones((*shape, 3)),
         *[jnp.zeros(shape, bool)] * 2,
     )
-    precisions = list(products_of(jax.make_jaxpr(one.update)(KEY, state, batch).jaxpr))
+    precisions = list(
+        products_of(
+            jax.make_jaxpr(lambda *data: one.update(KEY, zoo.TASK, *data))(
+                state, Batch(rows, jnp.ones(shape, bool))
+            ).jaxpr
+        )
+    )
     assert len(precisions) > 8
     assert {str(each) for pair in precisions for each in pair or (pair,)} == {"HIGHEST"}
 

@@ -83,7 +83,7 @@ def test_moment_matching_redraws_each_entry_anew_each_step():
 
 
 def test_expectation_is_the_recursion_of_the_mean():
-    """On nets with an angle, written anew in NumPy over the members' own means."""
+    """On nets with an angle, rewritten in NumPy over the members' own means."""
     gain = np.array([[0.3, -0.1, 0.2], [-0.2, 0.05, 0.4]])
     rollout = Expectation()(
         jax.random.key(9), zoo.ensemble(), Feedback(jnp.asarray(gain, jnp.float32)), zoo.OBS, zoo.HORIZON

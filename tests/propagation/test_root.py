@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import zoo
+from handful.models.base import root
 from handful.policies.simple import OpenLoop
-from handful.propagation.distribution_sampling import root
 from handful.propagation.risk import MeanStd
 
 

@@ -12,9 +12,8 @@ from PIL import Image
 
 from handful.envs.gymnasium_adapter import GymnasiumEnv
 from handful.policies.simple import UniformPolicy
-from handful.training.collect import nothing
 from handful.training.film import LINGER_MS, MOST_FRAMES, WIDEST, Film, film_path, gif, keep_film
-from handful.training.hosted import Hosted
+from handful.training.host import Hosted
 from handful.training.run import Row
 
 
@@ -69,7 +68,7 @@ def test_wide_pictures_are_shrunk_and_odd_ones_left_out():
 
 
 def row(trial, return_):
-    return Row(trial, 9 * trial, return_, None, None, None, None, None, 0.0, 0.0)
+    return Row(trial, 9 * trial, return_, {}, 0.0, 0.0)
 
 
 def test_a_run_keeps_the_films_of_its_best_trial_and_its_last(tmp_path):
@@ -123,7 +122,7 @@ def run(system, *, filming=True, pieces=(3, 3, 3)):
     system.start(jax.random.key(3), policy)
     done, spent = [], []
     for steps in pieces:
-        piece, over = system.advance(policy, steps=steps, watch=nothing)
+        piece, over = system.advance(policy, steps=steps)
         done.append(piece)
         spent.append(system.drawing_s)
     assert over

@@ -15,8 +15,8 @@ from handful.planning.cem import CEM
 from handful.propagation.trajectory_sampling import TSInf
 from handful.task import never
 from handful.training.film import LINGER_MS
-from handful.training.hosted import Hosted
-from handful.training.learn import Silent
+from handful.training.host import Hosted
+from handful.training.loop import Silent
 from handful.training.run import RunFolder
 from handful.training.session import Session
 
@@ -74,8 +74,9 @@ def seconds(path):
 
 def test_a_run_is_filmed_resumed_and_otherwise_the_same(tmp_path, monkeypatch):
     """Stopped and resumed with a camera, and in one go without one: the same metrics but for times."""
-    monkeypatch.setattr("handful.training.loop.time", clock)
-    monkeypatch.setattr("handful.training.hosted.perf_counter", clock.perf_counter)
+    for module in ("trials", "tally"):
+        monkeypatch.setattr(f"handful.training.{module}.time", clock)
+    monkeypatch.setattr("handful.training.host.perf_counter", clock.perf_counter)
     drawn, blind = tmp_path / "drawn", tmp_path / "blind"
     for trials in (1, 3):
         folder = trained(drawn, trials, drawn=True)
@@ -92,4 +93,6 @@ def test_a_run_is_filmed_resumed_and_otherwise_the_same(tmp_path, monkeypatch):
     assert list((blind / "videos").iterdir()) == []
     assert seconds(drawn / "videos" / "trial-003.gif") == pytest.approx(20 * 0.1 + LINGER_MS / 1e3)
     assert clock.now >= 3 * 20 * SLOW, "every step was drawn"
-    assert [folder.rows()[3].plan_ms_p50, folder.rows()[3].plan_ms_p99] == [0.0, 0.0], "and none of it was planning"
+    assert [folder.rows()[3].metrics[f"plan_ms_p{share}"] for share in (50, 99)] == [0.0, 0.0], (
+        "and none of it was planning"
+    )

@@ -4,28 +4,27 @@ import csv
 import dataclasses
 import itertools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import handful.training.system as system_module
+import handful.training.trials as trials_module
 from handful.agents.mpc_agent import MPCAgent
 from handful.envs.point_mass import PointMass
+from handful.learning import learn
 from handful.models.ensemble_learner import EnsembleLearner, Minibatches
 from handful.planning.cem import CEM
-from handful.planning.mpc import MPC, forecast_of
+from handful.planning.mpc import MPC
 from handful.propagation.trajectory_sampling import TSInf
 from handful.training import checkpoint
 from handful.training import run as run_module
-from handful.training.learn import Silent, learn
-from handful.training.loop import Loop
+from handful.training.loop import Loop, Silent
 from handful.training.run import RunFolder
 from handful.training.session import Session
 from handful.training.system import Simulated
 from probes import same
 
-TRIAL = 12  # [steps]
+SEED, TRIAL = 3, 12  # TRIAL in steps
 TIMES = {"plan_ms_p50", "plan_ms_p99", "fit_s", "wall_s"}
 
 
@@ -36,9 +35,9 @@ class Killed(BaseException):
 class Counting(MPCAgent):
     """Says when it is fitted; its Python runs once a compile."""
 
-    def fit(self, key, task, state, data):
+    def fit(self, key, task, learned, data):
         TRACES["fit"] += 1
-        return super().fit(key, task, state, data)
+        return super().fit(key, task, learned, data)
 
 
 TRACES = {"fit": 0, "advance": 0}
@@ -50,14 +49,14 @@ class Witness(Silent):
     def __init__(self):
         self.told = []
 
-    def fitting(self, trial):
-        self.told.append(("fitting", trial))
+    def fitting(self, stage):
+        self.told.append(("fitting", stage))
 
-    def stepped(self, trial, steps, return_, planned, step_ms):
-        self.told.append(("stepped", trial, steps))
+    def stepped(self, stage, tallies, step_ms):
+        self.told.append(("stepped", stage, tallies[SEED].steps))
 
-    def finished(self, trial):
-        self.told.append(("finished", trial.row.trial))
+    def finished(self, stages):
+        self.told.append(("finished", stages[SEED].row.trial))
 
 
 def env(horizon=TRIAL):
@@ -65,27 +64,27 @@ def env(horizon=TRIAL):
     return dataclasses.replace(mass, task=dataclasses.replace(mass.task, horizon=horizon))
 
 
-def agent(kind=MPCAgent, width=6):
+def agent(kind=MPCAgent, width=6, num_steps=None):
     learner = EnsembleLearner(
         hidden=(width,),
-        decay=jnp.full(2, 1e-4),
+        weight_decay=jnp.full(2, 1e-4),
         members=2,
-        minibatches=Minibatches(size=8, least=20, most=20, held_out=False),
+        minibatches=Minibatches(batch_size=8, min_steps=20, max_steps=20, holdout=False),
     )
-    return kind(learner, CEM(4, candidates=12, elites=3, iterations=1), TSInf(2))
+    return kind(learner, CEM(4, candidates=12, elites=3, iterations=1), TSInf(2), num_steps=num_steps)
 
 
 def ran(loop, trials, observer=None):
-    state, done = loop.init(), []
+    state, done = loop.init(SEED), []
     for index in range(trials + 1):
-        state, trial = loop.trial(index, state, [t.row for t in done], observer or Silent())
-        done.append(trial)
+        rows = {SEED: [stage.row for stage in done]}
+        state, stage = loop.stage(index, {SEED: state}, rows, observer or Silent())[SEED]
+        done.append(stage)
     return state, done
 
 
 def loop_of(kind=MPCAgent, trials=2, refit_every=None, **sizes):
-    key = jax.random.key(3)
-    return Loop(Simulated(env()), agent(kind, **sizes), key, trials=trials, refit_every=refit_every, watch=forecast_of)
+    return Loop(Simulated(env()), agent(kind, num_steps=refit_every, **sizes), [SEED], stages=trials)
 
 
 @pytest.mark.parametrize(
@@ -110,17 +109,20 @@ def test_fits_come_before_a_trial_and_every_so_many_steps(every, fits):
 def test_a_trial_is_random_first_and_controlled_after():
     state, done = ran(loop_of(), 2)
     assert [trial.row.trial for trial in done] == [0, 1, 2]
-    assert done[0].row.planned_return is None
-    assert done[0].fit is None
+    assert done[0].row.metrics == {}
+    assert not any(name.startswith("update_") for name in done[0].arrays)
     assert "plan" not in done[0].arrays
     for trial in done[1:]:
         np.testing.assert_allclose(trial.arrays["action"], trial.arrays["plan"][:, 0], rtol=1e-6)
         planned = trial.arrays["planned_return"].astype(float).sum() / 4
-        assert trial.row.planned_return == pytest.approx(planned, rel=1e-6)
+        assert trial.row.metrics["planned_return"] == pytest.approx(planned, rel=1e-6)
         assert trial.row.return_ == pytest.approx(trial.arrays["reward"].astype(float).sum(), rel=1e-5)
-    np.testing.assert_array_equal(state.data.trial[: 3 * TRIAL], np.repeat([0, 1, 2], TRIAL))
+        assert trial.arrays["update_fit_loss"].shape == (1, 2)
+    data = state.agent.data
+    np.testing.assert_array_equal(data.trial[: 3 * TRIAL], [*[0] * TRIAL, *[1] * TRIAL, *[-1] * TRIAL])
     seen = np.concatenate([trial.arrays["obs"] for trial in done])
-    np.testing.assert_array_equal(state.data.transitions.obs[: 3 * TRIAL], seen)
+    np.testing.assert_array_equal(data.transitions.obs[: 2 * TRIAL], seen[: 2 * TRIAL])
+    np.testing.assert_array_equal(state.pending.transitions.obs[:TRIAL, 0], seen[2 * TRIAL :])  # learned from next
 
 
 @pytest.mark.parametrize("every", [None, 4])
@@ -132,8 +134,8 @@ def test_one_compile_for_fit_and_one_for_act(every, monkeypatch):
         TRACES["advance"] += isinstance(args[2], MPC)
         return advance(*args, **settings)
 
-    advance = system_module.advance
-    monkeypatch.setattr(system_module, "advance", counted)
+    advance = trials_module.advance
+    monkeypatch.setattr(trials_module, "advance", counted)
     TRACES.update(fit=0, advance=0)
     _, done = ran(loop_of(Counting, trials=3, refit_every=every, width=width), 3)
     assert TRACES == {"fit": 1, "advance": 1}
@@ -150,11 +152,11 @@ def test_the_same_seed_does_the_same_and_another_does_not():
 
 
 def session_of(path, every, trials=2):
-    config = {"task": "point-mass", "agent": "pets", "seed": 3, "trials": trials, "refit_every": every}
+    config = {"task": "point-mass", "agent": "pets", "seed": SEED, "trials": trials}
     folder = RunFolder(path)
     if not folder.config_path.exists():
         folder = RunFolder.create(path, config)
-    return Session(folder, Simulated(env()), agent(), config)
+    return Session(folder, Simulated(env()), agent(num_steps=every), config)
 
 
 def untimed(path):
@@ -199,8 +201,10 @@ def test_a_resumed_run_with_room_for_more_trials_keeps_what_it_learned(tmp_path)
     first.train(Silent())
     more = session_of(tmp_path / "run", None, trials=3)
     assert more.done == 2
-    assert more.state.data.capacity == more.loop.capacity > first.state.data.capacity
-    same(more.state.agent, first.state.agent)
-    same(more.state.data.transitions.obs[: 2 * TRIAL], first.state.data.transitions.obs[: 2 * TRIAL])
+    ours, theirs = more.state.agent, first.state.agent
+    assert ours.data.capacity == more.loop.capacity > theirs.data.capacity
+    same(ours.learned, theirs.learned)
+    same(ours.data.transitions.obs[:TRIAL], theirs.data.transitions.obs[:TRIAL])
+    same(more.state.pending, first.state.pending)
     more.train(Silent())
     assert [row["trial"] for row in untimed(tmp_path / "run")] == ["0", "1", "2", "3"]

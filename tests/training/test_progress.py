@@ -1,41 +1,38 @@
 """What a person reads while a run goes on."""
 
-import dataclasses
 import io
 import types
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
 
-from handful.models.base import FitReport
-from handful.training.loop import Tally, Trial
+from handful.training.loop import Stage
 from handful.training.progress import LiveProgress, PlainProgress, observer_for
 from handful.training.run import Row
-from handful.training.seeds_progress import SeedsProgress
+from handful.training.tally import Tally
 
 CLOCK = "handful.training.progress.time"
 
 
 def trial(index, return_):
-    random = index == 0
-    return Trial(
-        Row(
-            trial=index,
-            env_steps=50 * (index + 1),
-            return_=return_,
-            planned_return=None if random else return_ + 7.25,
-            model_nll=None if random else -1.375,
-            model_rmse=None if random else 0.1,
-            plan_ms_p50=None if random else 3.25,
-            plan_ms_p99=None if random else 4.0,
-            fit_s=0.0 if random else 1.5,
-            wall_s=2.0 * index + 1,
-        ),
-        {},
-        None,
+    metrics = {"planned_return": return_ + 7.25, "model_nll": -1.375, "model_rmse": 0.1}
+    metrics |= {"plan_ms_p50": 3.25, "plan_ms_p99": 4.0}
+    row = Row(
+        trial=index,
+        env_steps=50 * (index + 1),
+        return_=return_,
+        metrics=metrics if index else {},
+        fit_s=1.5 if index else 0.0,
+        wall_s=2.0 * index + 1,
     )
+    return Stage(row, {})
+
+
+def tally(steps, return_, planned):
+    made = Tally()
+    made.steps, made.planned, made.episodes, made.episode_return_sum = steps, planned, 1, return_
+    return made
 
 
 @pytest.fixture
@@ -53,12 +50,11 @@ def watched(kind, tmp_path, clock, **settings):
         for index, (value, seconds) in enumerate([(-500.5, 1.0), (-80.25, 9.0), (-60.0, 4.0), (-90.0, 2.0)]):
             if index:
                 observer.fitting(index)
-                report = FitReport(jnp.zeros(2), jnp.zeros(2), jnp.asarray(5), jnp.array([False, index == 2]))
-                observer.fitted(index, report, 1.5)
-            observer.stepped(index, 30, value / 2, None if index == 0 else -12.5, 3.25)
+                observer.fitted(index, {0: {"diverged": np.array([False, index == 2])}}, 1.5)
+            observer.stepped(index, {0: tally(30, value / 2, None if index == 0 else -12.5)}, 3.25)
             yield observer
             clock.seconds += seconds
-            observer.finished(trial(index, value))
+            observer.finished({0: trial(index, value)})
     yield console.file.getvalue()
 
 
@@ -105,40 +101,34 @@ def test_live_display_shows_the_trial_in_progress(tmp_path, clock):
 def test_live_display_says_that_it_learns(tmp_path):
     observer = LiveProgress(Console(file=io.StringIO(), force_terminal=True), tmp_path, "point-mass", 3, 50)
     observer.fitting(2)
-    assert "trial 2/3 learning from what was seen" in " ".join(shown(observer))
+    assert "trial 2/3 learning from the data so far" in " ".join(shown(observer))
 
 
 @pytest.mark.parametrize("returns", [[-3.0, np.nan, 5.0], [2.0], [1.5, 1.5], [np.inf, np.nan]])
 def test_returns_that_are_not_finite_do_not_stop_the_display(returns, tmp_path):
     observer = LiveProgress(Console(file=io.StringIO(), force_terminal=True), tmp_path, "point-mass", 3, 50)
     for index, value in enumerate(returns):
-        observer.finished(trial(index, value))
+        observer.finished({0: trial(index, value)})
     assert len(shown(observer)[-1].split()[1]) == len(returns)
 
 
 def test_seeds_side_by_side_are_told_by_their_mean_and_the_least_of_them(tmp_path, clock):
-    console, checks = Console(file=io.StringIO(), width=110, force_terminal=True, color_system=None), []
-    display = LiveProgress(console, tmp_path, "point-mass, 2 seeds side by side", 3, 50)
-    observer = SeedsProgress(display, lambda: checks.append(1))
-    tallies = {3: Tally(), 11: Tally()}
-    for place, tally in enumerate(tallies.values()):
-        tally.steps, tally.return_, tally.planned = 20 + 10 * place, -40.5 + 7 * place, -3.0 - place
+    console = Console(file=io.StringIO(), width=110, force_terminal=True, color_system=None)
+    observer = LiveProgress(console, tmp_path, "point-mass, 2 seeds side by side", 3, 50)
     observer.fitting(1)
-    report = FitReport(jnp.zeros(2), jnp.zeros(2), jnp.asarray(5), jnp.array([False, True]))
-    observer.fitted(1, {3: report, 11: dataclasses.replace(report, diverged=jnp.zeros(2, bool))}, 1.5)
-    observer.stepped(1, tallies, 3.25)
-    assert shown(observer.display) == [
+    diverged = {3: {"diverged": np.array([False, True])}, 11: {"diverged": np.zeros(2, bool)}}
+    observer.fitted(1, diverged, 1.5)
+    observer.stepped(1, {3: tally(20, -40.5, -3.0), 11: tally(30, -33.5, -4.0)}, 3.25)
+    assert shown(observer) == [
         "trial 1/3 step 30/50",
         "return so far -37.0 mean, -40.5 least of 2 planned for the next steps -3.5 3.2 ms a plan",
     ]
-    assert len(checks) == 3
     observer.finished({3: trial(1, -80.0), 11: trial(1, -60.5)})
-    assert len(checks) == 3  # what is finished is saved first
     text = console.file.getvalue()
     assert "trial 1, seed 3: the fit of member 1 diverged" in text
     assert "seed 11" not in text
     assert "trial  1  return    -70.2 mean, -80.0 least of 2  planned    -63.0  model NLL  -1.38" in text
-    assert shown(observer.display)[-1] == "returns ▁ best -70.2"
+    assert shown(observer)[-1] == "returns ▁ best -70.2"
 
 
 def test_a_file_gets_plain_lines(tmp_path, capsys):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import handful.training.seeds as seeds_module
+import handful.training.trials as trials_module
 from handful.agents.mpc_agent import MPCAgent
 from handful.devices import undivided
 from handful.envs.point_mass import PointMass
@@ -17,16 +17,14 @@ from handful.models.ensemble_learner import EnsembleLearner, Minibatches
 from handful.models.linear import LinearLearner
 from handful.models.residual import ResidualLearner
 from handful.planning.cem import CEM
-from handful.planning.mpc import MPC, forecast_of
+from handful.planning.mpc import MPC
 from handful.propagation.trajectory_sampling import TSInf
 from handful.training import checkpoint
-from handful.training import group as group_module
+from handful.training import files as files_module
 from handful.training import run as run_module
-from handful.training.group import GroupFolder, seeds_of, train_together
-from handful.training.learn import Silent
-from handful.training.loop import Loop
-from handful.training.seeds import SeedsLoop
-from handful.training.session import Session
+from handful.training.group import GroupFolder, seeds_of
+from handful.training.loop import Loop, Silent
+from handful.training.session import Session, train
 from handful.training.system import Simulated
 from probes import same
 
@@ -43,9 +41,9 @@ class Killed(BaseException):
 class Counting(MPCAgent):
     """Its Python runs once a compile."""
 
-    def fit(self, key, task, state, data):
+    def fit(self, key, task, learned, data):
         TRACES["fit"] += 1
-        return super().fit(key, task, state, data)
+        return super().fit(key, task, learned, data)
 
 
 class Witness:
@@ -54,17 +52,18 @@ class Witness:
     def __init__(self):
         self.told = []
 
-    def fitting(self, trial):
-        self.told.append(("fitting", trial))
+    def fitting(self, stage):
+        self.told.append(("fitting", stage))
 
-    def fitted(self, trial, reports, seconds):
-        self.told.append(("fitted", trial, sorted(reports), [float(report.loss.sum()) for report in reports.values()]))
+    def fitted(self, stage, metrics, seconds):
+        losses = [float(own["fit_loss"].sum()) for own in metrics.values()]
+        self.told.append(("fitted", stage, sorted(metrics), losses))
 
-    def stepped(self, trial, tallies, step_ms):
-        self.told.append(("stepped", trial, {seed: tally.steps for seed, tally in tallies.items()}))
+    def stepped(self, stage, tallies, step_ms):
+        self.told.append(("stepped", stage, {seed: tally.steps for seed, tally in tallies.items()}))
 
-    def finished(self, trials):
-        self.told.append(("finished", sorted(trials)))
+    def finished(self, stages):
+        self.told.append(("finished", sorted(stages)))
 
 
 class Fragile(PointMass):
@@ -75,37 +74,36 @@ class Fragile(PointMass):
         return state, dataclasses.replace(step, terminated=jax.random.uniform(key) < 0.1)
 
 
-def loops(kind=MPCAgent, every=EVERY):
-    env = Fragile(task=dataclasses.replace(PointMass().task, horizon=TRIAL))
+def loop_of(seeds, kind=MPCAgent, env=None):
+    env = Fragile(task=dataclasses.replace(PointMass().task, horizon=TRIAL)) if env is None else env
     learner = EnsembleLearner(
-        hidden=(5,), decay=jnp.full(2, 1e-4), members=2, minibatches=Minibatches(size=8, least=20, most=20)
+        hidden=(5,),
+        weight_decay=jnp.full(2, 1e-4),
+        members=2,
+        minibatches=Minibatches(batch_size=8, min_steps=20, max_steps=20),
     )
-    agent = kind(learner, CEM(4, candidates=12, elites=3, iterations=1), TSInf(2))
-    made = lambda seed: Loop(  # noqa: E731
-        Simulated(env), agent, jax.random.key(seed), trials=TRIALS, refit_every=every, watch=forecast_of
-    )
-    return {seed: made(seed) for seed in SEEDS}
+    agent = kind(learner, CEM(4, candidates=12, elites=3, iterations=1), TSInf(2), num_steps=EVERY)
+    return Loop(Simulated(env), agent, seeds, stages=TRIALS)
 
 
 @pytest.fixture(scope="module")
 def whole():
     """A run of the group: states and records before each trial, what an observer heard, and how often was compiled."""
     TRACES.update(fit=0, act=0)
-    inner = seeds_module.advance
+    inner = trials_module.advance
 
     def counted(key, env, policy, *rest, **settings):
         TRACES["act"] += isinstance(policy, MPC)
         return inner(key, env, policy, *rest, **settings)
 
-    each, witness, history = loops(Counting), Witness(), []
-    loop = SeedsLoop(each)
-    states, trials = {seed: each[seed].init() for seed in SEEDS}, {seed: [] for seed in SEEDS}
+    loop, witness, history = loop_of(SEEDS, Counting), Witness(), []
+    states, trials = {seed: loop.init(seed) for seed in SEEDS}, {seed: [] for seed in SEEDS}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(seeds_module, "advance", counted)
+        patch.setattr(trials_module, "advance", counted)
         for index in range(TRIALS + 1):
             rows = {seed: [trial.row for trial in trials[seed]] for seed in SEEDS}
             history.append((dict(states), rows))
-            for seed, (state, trial) in loop.trial(index, states, rows, witness).items():
+            for seed, (state, trial) in loop.stage(index, states, rows, witness).items():
                 states[seed] = state
                 trials[seed].append(trial)
     return loop, states, trials, history, witness.told, dict(TRACES)
@@ -115,10 +113,10 @@ def whole():
 def test_a_seed_learns_what_it_learns_alone(seed, whole):
     """Batched products round in another order: a few 1e-7 a number, 1e-6 after a fit and ten steps here."""
     _, states, trials, *_ = whole
-    loop = loops()[seed]
-    state, rows = loop.init(), []
+    loop = loop_of([seed])
+    state, rows = loop.init(seed), []
     for index in range(TRIALS + 1):
-        state, trial = loop.trial(index, state, rows, Silent())
+        state, trial = loop.stage(index, {seed: state}, {seed: rows}, Silent())[seed]
         rows.append(trial.row)
         together = trials[seed][index]
         assert together.arrays.keys() == trial.arrays.keys()
@@ -126,13 +124,15 @@ def test_a_seed_learns_what_it_learns_alone(seed, whole):
             np.testing.assert_allclose(together.arrays[name], trial.arrays[name], rtol=2e-5, atol=2e-5)
         assert together.row.env_steps == trial.row.env_steps
         if index > 0:
-            assert together.row.model_nll == pytest.approx(trial.row.model_nll, rel=1e-3)
-    count = int(state.data.count)
-    assert count == int(states[seed].data.count) == sum(len(trial.arrays["reward"]) for trial in trials[seed])
-    np.testing.assert_array_equal(states[seed].data.trial, state.data.trial)
+            assert together.row.metrics["model_nll"] == pytest.approx(trial.row.metrics["model_nll"], rel=1e-3)
+    alone, ours = state.agent.data, states[seed].agent.data
+    count, pending = int(ours.count), int(states[seed].pending.valid.sum())
+    assert count == int(alone.count) == sum(len(trial.arrays["reward"]) for trial in trials[seed]) - pending
+    np.testing.assert_array_equal(ours.trial, alone.trial)
     kept = np.concatenate([trial.arrays["obs"] for trial in trials[seed]])
-    np.testing.assert_array_equal(states[seed].data.transitions.obs[:count], kept)
-    assert not np.any(states[seed].data.transitions.obs[count:])
+    np.testing.assert_array_equal(ours.transitions.obs[:count], kept[:count])
+    np.testing.assert_array_equal(states[seed].pending.transitions.obs[:pending, 0], kept[count:])
+    assert not np.any(ours.transitions.obs[count:])
 
 
 def test_seeds_end_their_trials_each_at_its_own_time(whole):
@@ -163,7 +163,7 @@ def test_a_trial_that_some_have_is_run_again_for_the_others_to_the_last_bit(lack
     states, rows = history[TRIALS]
     states = states | {seed: after[seed] for seed in SEEDS if seed not in lacking}
     rows = rows | {seed: [trial.row for trial in trials[seed]] for seed in SEEDS if seed not in lacking}
-    done = loop.trial(TRIALS, states, rows, Witness())
+    done = loop.stage(TRIALS, states, rows, Witness())
     assert sorted(done) == sorted(lacking)
     for seed, (state, trial) in done.items():
         same(state, after[seed])
@@ -171,19 +171,17 @@ def test_a_trial_that_some_have_is_run_again_for_the_others_to_the_last_bit(lack
 
 
 def test_a_seed_that_meets_what_is_not_finite_is_named():
-    each = loops()
-    spoilt = {seed: loop.init() for seed, loop in each.items()}
-    broken = dataclasses.replace(each[0].system.env, start_limit=jnp.full(4, jnp.nan))
-    for loop in each.values():
-        loop.system = Simulated(broken)
+    env = Fragile(task=dataclasses.replace(PointMass().task, horizon=TRIAL), start_limit=jnp.full(4, jnp.nan))
+    loop = loop_of(SEEDS, env=env)
+    states = {seed: loop.init(seed) for seed in SEEDS}
     with pytest.raises(InputError, match=r"^seed 3: the environment gave .* not finite at step 1 of a trial"):
-        SeedsLoop(each).trial(0, spoilt, {seed: [] for seed in SEEDS}, Witness())
+        loop.stage(0, states, {seed: [] for seed in SEEDS}, Witness())
 
 
 def test_work_that_is_shared_by_seeds_is_not_shared_again():
     """A mesh may be anywhere in an agent; what has none stays the object that it is."""
     mesh = jax.make_mesh((1,), ("devices",))
-    agent = loops()[0].agent
+    agent = loop_of(SEEDS).agent
     inner = ResidualLearner(LinearLearner(), dataclasses.replace(agent.learner, mesh=mesh))
     alone = undivided(dataclasses.replace(agent, learner=inner, mesh=mesh))
     assert alone.mesh is None
@@ -193,23 +191,23 @@ def test_work_that_is_shared_by_seeds_is_not_shared_again():
 
 
 def sessions_of(path):
-    each = loops()
-    config = {"task": "point-mass", "agent": "pets", "trials": 1, "refit_every": EVERY, "seeds": "3,0"}
+    loop = loop_of(SEEDS)
+    config = {"task": "point-mass", "agent": "pets", "trials": 1, "seeds": "3,0"}
     folder = GroupFolder(path) if (path / "group.json").exists() else GroupFolder.create(path, config)
     made = {}
     for seed in seeds_of(folder.config()["seeds"]):
         own = {**config, "seed": seed}
-        made[seed] = Session(folder.member_folder(seed, own), each[seed].system, each[seed].agent, own)
+        made[seed] = Session(folder.member_folder(seed, own), loop.system, loop.agent, own)
     return made
 
 
-def train(path):
-    train_together(sessions_of(path), trials=1, observer=Witness())
+def trained(path):
+    train(sessions_of(path), Witness())
 
 
 def test_every_write_is_a_safe_place_to_crash(tmp_path, monkeypatch):
     """Killed just before or just after each write of a group, in turn, and resumed: as if nothing had happened."""
-    train(tmp_path / "whole")
+    trained(tmp_path / "whole")
     write, writes, at = run_module.write_whole, [0], [0]
 
     def killing(path, content):
@@ -220,16 +218,16 @@ def test_every_write_is_a_safe_place_to_crash(tmp_path, monkeypatch):
         if writes[0] == at[0]:
             raise Killed
 
-    for module in (run_module, checkpoint, group_module):
+    for module in (run_module, checkpoint, files_module):
         monkeypatch.setattr(module, "write_whole", killing)
     count = 3 + 2 * 3 * 2  # three configurations; for each seed and trial its record, the state, the metrics
     for moment in range(1, count + 1):
         path = tmp_path / str(moment)
         writes[0], at[0] = 0, moment if moment % 2 else -moment
         with pytest.raises(Killed):
-            train(path)
+            trained(path)
         at[0] = 0
-        train(path)
+        trained(path)
         for seed in (3, 0):
             one, other = (folder / f"seed-{seed}" for folder in (path, tmp_path / "whole"))
             assert metrics(one) == metrics(other)
@@ -267,7 +265,7 @@ def test_what_names_no_seeds_is_refused(text, part):
 
 
 def untimed(row):
-    return {name: value for name, value in dataclasses.asdict(row).items() if name not in TIMES}
+    return {name: value for name, value in (vars(row) | row.metrics).items() if name not in TIMES | {"metrics"}}
 
 
 def metrics(path):

@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from handful.data.grid import Grid
 from handful.errors import InputError
-from handful.policy_optimization.training import train
-from handful.types import Transition
+from handful.interaction import train
+from handful.types import Batch, Transition
 from handful.values.dyna import DynaQ
-from handful.values.grid import Grid
 from handful.values.linear_features import Cells, Tiles
 from handful.values.mdp import FiniteMDP
 from handful.values.temporal_difference import TemporalDifference
@@ -36,13 +36,13 @@ BEST = [10 * 0.9**k - 0.1 * (1 - 0.9**k) / 0.1 for k in range(SIZE - 1, -1, -1)]
 def dyna(planning, **settings):
     settings = {
         "discount": 0.9,
-        "rate": 0.5,
+        "learning_rate": 0.5,
         "epsilon": 0.2,
         "exploration_steps": 0,
-        "initial": 11.0,
-        "envs": 1,
+        "initial_value": 11.0,
+        "num_envs": 1,
     } | settings
-    return DynaQ(TemporalDifference(Cells(Grid.of_states(SIZE)), **settings), planning=planning)
+    return DynaQ(TemporalDifference(Cells(Grid.of_states(SIZE)), **settings), planning_steps=planning)
 
 
 learned = eqx.filter_jit(lambda key, one: train(key, ENV, one, 60)[0])
@@ -52,30 +52,31 @@ def test_after_sixty_steps_planning_has_found_what_acting_has_not():
     """The worth of going right by hand. Over 20 keys acting alone was 1.8 to 2.5 away from it, planning 1e-6."""
     off = {}
     for planning in (0, 40):
-        q = np.asarray(learned(KEY, dyna(planning)).learned.values.weights)
+        q = np.asarray(learned(KEY, dyna(planning)).td.values.weights)
         off[planning] = np.abs(q[:, 1] - BEST).max()
     assert off[40] < 0.01
     assert off[0] > 1.0
 
 
 def test_the_model_holds_what_was_seen_last_and_nothing_that_is_not_finite():
-    rows = [(2, 1, -0.1, 3, False), (2, 1, -0.7, 4, False), (5, 1, 10.0, 6, True), (1, 0, np.nan, 0, False)]
-    state, choice, reward, after, over = (np.array(column) for column in zip(*rows, strict=True))
+    seen = [(2, 1, -0.1, 3, False), (2, 1, -0.7, 4, False), (5, 1, 10.0, 6, True), (1, 0, np.nan, 0, False)]
+    state, choice, reward, after, over = (np.array(column) for column in zip(*seen, strict=True))
     number = lambda column: jnp.asarray(column, jnp.float32)[:, None, None]  # noqa: E731
-    met = Transition(
+    rows = Transition(
         number(state), jnp.eye(2)[choice][:, None], number(reward)[..., 0], number(after), jnp.asarray(over)[:, None],
         jnp.zeros((4, 1), bool),
     )  # fmt: skip
-    one = dyna(60, length=4)
-    done, told = jax.jit(lambda state: one.update(KEY, state, met))(one.init(KEY, ENV.task))
-    model = done.model
-    assert float(told["pairs"]) == 2
-    assert model.met[:2].tolist() == [5, 11]
-    assert model.seen.sum() == 2
-    assert model.following[2, 1] == 4
+    met = Batch(rows, jnp.ones((4, 1), bool))
+    one = dyna(60, num_steps=4)
+    done, metrics = jax.jit(lambda state: one.update(KEY, ENV.task, state, met))(one.init(KEY, ENV.task))
+    model = done.table
+    assert float(metrics["pairs"]) == 2
+    assert model.pairs[:2].tolist() == [5, 11]
+    assert model.visited.sum() == 2
+    assert model.next_cell[2, 1] == 4
     np.testing.assert_allclose([model.reward[2, 1], model.reward[5, 1]], [-0.7, 10.0], rtol=1e-6)
     assert bool(model.terminated[5, 1])
-    q = np.asarray(done.learned.values.weights)  # 240 repeats of two pairs: 1e-30 of the first error is left
+    q = np.asarray(done.td.values.weights)  # 240 repeats of two pairs: 1e-30 of the first error is left
     np.testing.assert_allclose([q[5, 1], q[2, 1]], [10.0, -0.7 + 0.9 * 11.0], rtol=1e-5)
     untouched = np.ones((SIZE, 2), bool)
     untouched[[2, 5], 1] = False

@@ -86,7 +86,7 @@ def test_a_small_gain_is_not_left_lying_and_the_bound_holds(name, discount):
 def test_policies_that_are_cut_short_tell_how_far_they_may_be_off(monkeypatch):
     mdp, going, reward = random_mdp(0.9)
     best, _ = best_of(going, reward, 0.9)
-    monkeypatch.setattr(dp, "MOST", 1)
+    monkeypatch.setattr(dp, "MAX_SWEEPS", 1)
     for method in (dp.policy_iteration, dp.q_policy_iteration):
         solved = method(mdp)
         assert 0.01 < np.abs(np.asarray(solved.values) - best).max() <= solved.bound
@@ -109,7 +109,7 @@ def test_the_cliff_by_hand():
 @pytest.mark.parametrize(
     ("policy", "says"),
     [
-        (jnp.array([1, 0, 2, 0]), r"shape \(4,\); of numbers of actions make it by jax.nn.one_hot\(numbers, 3\)"),
+        (jnp.array([1, 0, 2, 0]), r"shape \(4,\); make one from indices by jax.nn.one_hot\(indices, 3\)"),
         (jnp.full((4, 3), 0.5), r"must sum to one in each state, got \[0.5 0.5 0.5\] in 0"),
         (jnp.full((4, 3), 1 / 3).at[2].set(jnp.array([1.5, -0.5, 0.0])), r"got \[ 1.5 -0.5  0. \] in 2"),
         (jnp.full((4, 3), 1 / 3).at[3, 1].set(jnp.nan), "nan"),
@@ -127,7 +127,7 @@ def test_without_discount_a_trial_must_be_able_to_end():
     transition = jnp.array([[[1.0, 0, 0], [0, 1.0, 0]], [[0, 1.0, 0], [0, 1.0, 0]], [[0, 0, 1.0], [0, 0, 1.0]]])
     ends = jnp.array([[0.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
     reward = jnp.array([[-1.0, -2.0], [-0.5, -3.0], [-1.0, -1.0]])
-    with pytest.raises(InputError, match=r"no policy ends the trial from state 2 \(1 such states\)"):
+    with pytest.raises(InputError, match=r"no policy terminates from state 2 \(1 such states\)"):
         dp.value_iteration(FiniteMDP.dense(transition, reward, ends, 1.0))
     ends = ends.at[2, 0].set(0.5)
     mdp = FiniteMDP.dense(transition, reward, ends, 1.0)
@@ -135,7 +135,7 @@ def test_without_discount_a_trial_must_be_able_to_end():
     np.testing.assert_allclose(dp.q_value_iteration(mdp).q[0], [-6.0, -5.0], atol=2e-3)
     stays = jnp.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
     for method in (dp.evaluate, dp.evaluate_exactly):
-        with pytest.raises(InputError, match=r"the policy may never end the trial from state 0 \(2 such states\)"):
+        with pytest.raises(InputError, match=r"the policy may never terminate from state 0 \(2 such states\)"):
             method(mdp, stays)
     for method in (dp.policy_iteration, dp.q_policy_iteration):
         with pytest.raises(InputError, match="policy iteration needs a discount below 1"):

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from handful.data.grid import Axis, Grid, turn
 from handful.errors import InputError
-from handful.values.grid import Axis, Grid, turn
-from handful.values.linear_features import Active, Cells, Fourier, Tiles, corrected, worth
+from handful.values.linear_features import Active, Cells, Fourier, Tiles, add_to_value, linear_values
 
 GRID = Grid((Axis(0, 3, -1.0, 2.0), turn(1, 4)), 2)
 OBS = np.random.default_rng(3).uniform([-1.2, -9.0], [2.3, 9.0], (60, 2)).astype(np.float32)
@@ -38,19 +38,28 @@ def test_by_numpy(name):
     features = KINDS[name]
     active = jax.jit(jax.vmap(features))(jnp.asarray(OBS))
     full = np.zeros((60, features.count))
-    np.add.at(full, (np.arange(60)[:, None], np.asarray(active.index)), np.asarray(active.size))
+    np.add.at(full, (np.arange(60)[:, None], np.asarray(active.index)), np.asarray(active.value))
     np.testing.assert_allclose(full, [expected(name, obs) for obs in OBS], atol=2e-5)
     constant = np.asarray(features.constant(jnp.asarray(-3.5)))
     np.testing.assert_allclose(full @ constant, -3.5, rtol=1e-5)
 
 
-def test_a_correction_moves_one_choice_by_what_it_should_and_its_neighbours_by_less():
+def test_a_step_moves_one_action_by_what_it_should_and_its_neighbours_by_less():
     weights = jnp.arange(12.0).reshape(4, 3)
     active = Active(jnp.array([2, 0]), jnp.array([0.5, -2.0]))
-    np.testing.assert_allclose(worth(weights, active), 0.5 * np.arange(6, 9) - 2.0 * np.arange(3), rtol=1e-6)
-    moved = corrected(weights, active, jnp.asarray(1), jnp.asarray(0.8))
-    np.testing.assert_allclose(worth(moved, active) - worth(weights, active), [0.0, 0.8, 0.0], atol=1e-6)
+    np.testing.assert_allclose(linear_values(weights, active), 0.5 * np.arange(6, 9) - 2.0 * np.arange(3), rtol=1e-6)
+    moved = add_to_value(weights, active, jnp.asarray(1), jnp.asarray(0.8), jnp.asarray(True))
+    np.testing.assert_allclose(
+        linear_values(moved, active) - linear_values(weights, active), [0.0, 0.8, 0.0], atol=1e-6
+    )
     np.testing.assert_allclose((moved - weights)[:, 1], 0.8 / 4.25 * np.array([-2.0, 0.0, 0.5, 0.0]), atol=1e-6)
+
+
+def test_a_step_that_is_not_used_leaves_the_weights_whatever_the_features_are():
+    """Zero times a feature that is no number would be no number."""
+    weights, active = jnp.arange(12.0).reshape(4, 3), Active(jnp.array([2, 0]), jnp.array([0.5, jnp.nan]))
+    kept = add_to_value(weights, active, jnp.asarray(1), jnp.asarray(jnp.inf), jnp.asarray(False))
+    np.testing.assert_array_equal(kept, weights)
 
 
 def test_features_without_number():

@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from handful.data.grid import Axis, Grid
 from handful.errors import InputError
 from handful.models.known import KnownDynamics
-from handful.policies.choices import Choices
+from handful.policies.discrete_actions import DiscreteActions
 from handful.types import Transition
-from handful.values.discretise import counted, discretised, nearest
-from handful.values.grid import Axis, Grid
+from handful.values.discretise import counted, discretised
 from handful.values.mdp import FiniteMDP
 from handful.values.toy_text import MDPEnv, from_toy_text
 from probes import task_of, unchecked
@@ -27,7 +27,7 @@ def test_a_table_comes_back_and_backs_up():
         mdp.backup(jnp.asarray(values, jnp.float32)), reward + 0.8 * going @ values, rtol=1e-5, atol=1e-5
     )
     policy = np.random.default_rng(2).dirichlet(np.ones(3), 4)
-    matrix, paid = mdp.followed(jnp.asarray(policy, jnp.float32))
+    matrix, paid = mdp.under_policy(jnp.asarray(policy, jnp.float32))
     np.testing.assert_allclose(matrix, np.einsum("sc,sct->st", policy, going), atol=1e-6)
     np.testing.assert_allclose(paid, (policy * reward).sum(1), rtol=1e-5)
 
@@ -50,13 +50,13 @@ def test_outcomes_are_drawn_as_often_as_they_should_be():
         ({"probability": jnp.array([0.7, 0.6])}, "at most one, got 1.3 for state 0 and action 1"),
         ({"probability": jnp.array([0.7, -0.1])}, "not negative"),
         ({"reward": jnp.array([[1.0, jnp.nan], [2.0, 3.0]])}, "rewards must be finite"),
-        ({"following": jnp.array([0, 2])}, "following must be numbers below 2, got 0 to 2"),
-        ({"pair": jnp.array([1, 4])}, "pair must be numbers below 4"),
+        ({"next_state": jnp.array([0, 2])}, "next_state must be indices below 2, got 0 to 2"),
+        ({"pair": jnp.array([1, 4])}, "pair must be indices below 4"),
         ({"discount": 1.2}, "from 0 to 1, got 1.2"),
     ],
 )
 def test_what_is_no_mdp(change, says):
-    given = {"pair": jnp.array([1, 1]), "following": jnp.array([0, 1]), "probability": jnp.array([0.7, 0.2])}
+    given = {"pair": jnp.array([1, 1]), "next_state": jnp.array([0, 1]), "probability": jnp.array([0.7, 0.2])}
     given |= {"reward": jnp.array([[1.0, 0.5], [2.0, 3.0]]), "discount": 0.9}
     assert FiniteMDP(**given).termination[0, 1] == pytest.approx(0.1)
     with pytest.raises(InputError, match=says):
@@ -75,8 +75,8 @@ def test_tables_that_do_not_sum_to_one_or_do_not_fit():
     huge = FiniteMDP(nothing, nothing, jnp.zeros(0), jnp.ones((5000, 2)), 0.9)
     with pytest.raises(InputError, match="50000000 entries"):
         huge.table()
-    with pytest.raises(InputError, match="of at most 4096 of them, got 5000"):
-        huge.followed(jnp.ones((5000, 2)))
+    with pytest.raises(InputError, match="limited to 4096 states, got 5000"):
+        huge.under_policy(jnp.ones((5000, 2)))
 
 
 def test_frozen_lake_is_its_own_table():
@@ -90,7 +90,7 @@ def test_frozen_lake_is_its_own_table():
                 reward[state, choice] += chance * paid
     np.testing.assert_allclose(mdp.table(), table, atol=1e-6)
     np.testing.assert_allclose(mdp.reward, reward, atol=1e-6)
-    with pytest.raises(InputError, match="CartPoleEnv holds none"):
+    with pytest.raises(InputError, match="CartPoleEnv has none"):
         from_toy_text(gymnasium.make("CartPole-v1"))
 
 
@@ -121,7 +121,7 @@ def moved(obs, action):
 
 
 def test_a_continuous_task_stepped_from_the_middles():
-    choices = Choices(jnp.array([[-1.0], [0.05], [1.5]]))
+    choices = DiscreteActions(jnp.array([[-1.0], [0.05], [1.5]]))
     mdp = discretised(jax.random.key(0), TASK, KnownDynamics(moved), PLACES, choices, discount=0.9)
     following = [[0, 0, 1], [0, 1, None], [1, 2, None]]  # 1.5 + 1.5 and 2.5 + 1.5 lie beyond the end
     expected = np.zeros((3, 3, 3))
@@ -138,7 +138,7 @@ def test_a_continuous_task_stepped_from_the_middles():
 
 def test_samples_tell_how_often_a_step_leaves_its_cell():
     """A step of 0.2 leaves a cell of length one from a fifth of it. 2000 samples: five standard errors."""
-    choices = Choices(jnp.array([[0.2]]))
+    choices = DiscreteActions(jnp.array([[0.2]]))
     mdp = discretised(jax.random.key(3), TASK, KnownDynamics(moved), PLACES, choices, discount=0.9, samples=2000)
     error = 5 * np.sqrt(0.2 * 0.8 / 2000)
     np.testing.assert_allclose(mdp.table()[0, 0], [0.8, 0.2, 0.0], atol=error)
@@ -146,13 +146,13 @@ def test_samples_tell_how_often_a_step_leaves_its_cell():
 
 
 def test_steps_beyond_reason_are_refused():
-    with pytest.raises(InputError, match="make 30000000 steps"):
+    with pytest.raises(InputError, match="30000000 steps"):
         discretised(
             jax.random.key(0),
             TASK,
             KnownDynamics(moved),
             PLACES,
-            Choices(jnp.array([[0.2]])),
+            DiscreteActions(jnp.array([[0.2]])),
             discount=0.9,
             samples=10_000_000,
         )
@@ -163,8 +163,8 @@ def test_a_model_that_is_not_finite_makes_no_mdp(poison):
     """From cell 2 alone, whose middle is 2.5, and whatever the reward looks at."""
     task = task_of(lambda obs, action, next_obs: obs[0], 1, [-1.0], [1.0])
     model = KnownDynamics(lambda obs, action: jnp.where(obs > 2, poison, obs + action))
-    with pytest.raises(InputError, match=r"choice 0 from cell 2, around \[2.5\], does not"):
-        discretised(jax.random.key(0), task, model, PLACES, Choices(jnp.array([[0.2]])), discount=0.9)
+    with pytest.raises(InputError, match=r"action 0 from cell 2, around \[2.5\], is not"):
+        discretised(jax.random.key(0), task, model, PLACES, DiscreteActions(jnp.array([[0.2]])), discount=0.9)
 
 
 @pytest.mark.parametrize(("reward", "ends"), [((2, 3), (2, 2)), ((2, 2), (2,)), ((2, 1), (2, 2))])
@@ -181,8 +181,8 @@ def test_counts_by_hand_and_the_rule_for_what_was_never_met():
     column = lambda values: jnp.array(values)[:, None]  # noqa: E731
     over = jnp.array([False, False, True, False, False])
     rows = Transition(column(obs), column(action), jnp.array(reward), column(next_obs), over, ~over)
-    choices = Choices(jnp.array([[-1.0], [1.0]]))
-    assert [int(nearest(choices, a)) for a in column(action)] == [1, 1, 1, 0, 1]
+    choices = DiscreteActions(jnp.array([[-1.0], [1.0]]))
+    assert [int(choices.nearest(a)) for a in column(action)] == [1, 1, 1, 0, 1]
     mask = jnp.arange(5) < 4
     mdp = counted(rows, mask, PLACES, choices, discount=0.9, unvisited=jnp.asarray(-7.0))
     np.testing.assert_allclose(mdp.reward, [[-7.0, 3.0], [-7.0, -7.0], [-4.0, -7.0]], rtol=1e-6)

@@ -1,36 +1,84 @@
-"""The agent: what learns from trials and acts in the next one."""
+"""Agents that learn trial by trial, each time from all data so far."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
+from handful.agent import AbstractAgent, Metrics
+from handful.agents.explorer import explorer
 from handful.data.dataset import Dataset
-from handful.models.base import AbstractDynamics, FitReport
+from handful.fields import Real
+from handful.models.base import FitReport
 from handful.policies.base import AbstractPolicy
 from handful.task import Task
+from handful.types import Batch
 
 
-class AbstractAgent(eqx.Module):
-    """What a trial loop needs of a learner and its controller. Hyperparameters are fields, memory is state."""
+class TrialState(eqx.Module):
+    """State of an agent that learns trial by trial."""
+
+    learned: Any  # from the data: models, policies, optimiser states
+    data: Dataset
+
+
+class AbstractTrialAgent(AbstractAgent):
+    """Adds each trial, or each `num_steps` steps of one, to a data set and learns from all of it.
+
+    The first trial is explored by uniform actions, or by coloured Gaussian ones; see `explorer`.
+    """
+
+    if TYPE_CHECKING:  # see `AbstractAgent`
+        first_colour: ClassVar[Any]
+    else:
+        first_colour: eqx.AbstractVar[Real | None]
+
+    @property
+    def num_envs(self) -> int:
+        return 1
+
+    @property
+    def trial_by_trial(self) -> bool:
+        return True
 
     @abstractmethod
-    def init(self, key: PRNGKeyArray, task: Task) -> Any:
-        """The state before any data."""
+    def start(self, key: PRNGKeyArray, task: Task) -> Any:
+        """What `TrialState.learned` is before any data."""
 
     @abstractmethod
+    def fit(self, key: PRNGKeyArray, task: Task, learned: Any, data: Dataset) -> tuple[Any, FitReport]:
+        """What `TrialState.learned` is after learning from `data`, and how the fit went."""
+
+    def init(self, key: PRNGKeyArray, task: Task) -> TrialState:
+        return TrialState(self.start(key, task), Dataset.empty(task, 1))
+
+    def reserve(self, state: TrialState, capacity: int) -> TrialState:
+        extra = capacity > state.data.capacity
+        return TrialState(state.learned, state.data.grown(capacity)) if extra else state
+
     def explorer(self, key: PRNGKeyArray, task: Task) -> AbstractPolicy:
-        """The policy of trial 0, when nothing is known."""
+        return explorer(key, task, self.first_colour)
 
-    @abstractmethod
-    def fit(self, key: PRNGKeyArray, task: Task, state: Any, data: Dataset) -> tuple[Any, FitReport]:
-        """Learn from all data so far."""
+    def update(self, key: PRNGKeyArray, task: Task, state: TrialState, batch: Batch) -> tuple[TrialState, Metrics]:
+        data = added(state.data, batch)
+        learned, report = self.fit(key, task, state.learned, data)
+        return TrialState(learned, data), {
+            "fit_loss": report.loss,
+            "holdout_nll": report.validation_nll,
+            "fit_steps": report.steps[None],
+            "diverged": report.diverged,
+        }
 
-    @abstractmethod
-    def model(self, state: Any) -> AbstractDynamics:
-        """The belief that the state holds."""
 
-    @abstractmethod
-    def policy(self, task: Task, state: Any) -> AbstractPolicy:
-        """The controller that the state stands for."""
+def added(data: Dataset, batch: Batch) -> Dataset:
+    """The data set with the valid rows of a batch of one environment, which come first in it.
+
+    Its rows go on with the last trial in `data`, unless that is over.
+    """
+    rows, last = jax.tree.map(lambda leaf: leaf[:, 0], batch), data.count - 1
+    over = (data.transitions.terminated | data.transitions.truncated)[last]
+    trial = jnp.where(data.count > 0, data.trial[last] + over, 0)
+    return data.add(rows.transitions, trial, rows.valid.sum())

@@ -4,20 +4,18 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from handful.agents.base import AbstractAgent
-from handful.agents.explorer import explorer
+from handful.agents.base import AbstractTrialAgent, TrialState
 from handful.data.dataset import Dataset
+from handful.data.grid import Grid
 from handful.fields import Real, check_within, maybe_real, real
 from handful.models.base import FitReport
-from handful.policies.base import AbstractPolicy
-from handful.policies.choices import Choices, EpsilonGreedy
+from handful.policies.discrete_actions import DiscreteActions, EpsilonGreedy
 from handful.task import Task
 from handful.values.cell_dynamics import CellDynamics
 from handful.values.discretise import counted
 from handful.values.dynamic_programming import value_iteration
-from handful.values.grid import Grid
 from handful.values.linear_features import Cells
-from handful.values.temporal_difference import Linear
+from handful.values.temporal_difference import LinearQ
 
 
 class DPState(eqx.Module):
@@ -27,15 +25,15 @@ class DPState(eqx.Module):
     model: CellDynamics
 
 
-class DPAgent(AbstractAgent):
+class DPAgent(AbstractTrialAgent):
     """A count model of the grid's cells, value iteration in it, and the greedy policy: trial after trial.
 
     A choice that was never made in a cell counts as worth `unvisited`. With more than can be had, which is the default
     where rewards are costs, the policy goes to see for itself; with less it keeps to what it knows.
 
     >>> from handful import Pendulum, learn
-    >>> from handful.values.grids import grid_of
-    >>> agent = DPAgent(grid_of("pendulum"), bins_per_dim=3)
+    >>> from handful.envs.registry import info_of
+    >>> agent = DPAgent(info_of("pendulum").table_grid(), bins_per_dim=3)
     >>> len(learn(Pendulum(), agent, trials=1).returns)
     2
 
@@ -49,31 +47,29 @@ class DPAgent(AbstractAgent):
     unvisited: Real = real(0.0)
     tolerance: Real = real(0.01)  # of a worth
     first_colour: Real | None = maybe_real()
+    num_steps: int | None = eqx.field(static=True, default=None)  # [steps] between fits in a trial; None: one a trial
 
     def __check_init__(self) -> None:
         check_within(self, "discount", 0.0, 1.0)
         check_within(self, "tolerance", 0.0, least_excluded=True)
 
-    def init(self, key: PRNGKeyArray, task: Task) -> DPState:
+    def start(self, key: PRNGKeyArray, task: Task) -> DPState:
         """Raises `InputError` where continuous actions come without `bins_per_dim`, or the grid is not the task's."""
         self.grid.check(task)
-        choices, nothing = Choices.of(task, self.bins_per_dim), Dataset.empty(task, 1)
-        model = CellDynamics.of(task, nothing.transitions, nothing.mask(), self.grid, choices)
-        return DPState(jnp.full((self.grid.count, choices.count), self.unvisited), model)
+        actions, nothing = DiscreteActions.of(task, self.bins_per_dim), Dataset.empty(task, 1)
+        model = CellDynamics.of(task, nothing.transitions, nothing.mask(), self.grid, actions)
+        return DPState(jnp.full((self.grid.count, actions.count), self.unvisited), model)
 
-    def explorer(self, key: PRNGKeyArray, task: Task) -> AbstractPolicy:
-        return explorer(key, task, self.first_colour)
-
-    def fit(self, key: PRNGKeyArray, task: Task, state: DPState, data: Dataset) -> tuple[DPState, FitReport]:
-        rows, mask, choices = data.transitions, data.mask(), state.model.choices
-        mdp = counted(rows, mask, self.grid, choices, discount=self.discount, unvisited=self.unvisited)
+    def fit(self, key: PRNGKeyArray, task: Task, learned: DPState, data: Dataset) -> tuple[DPState, FitReport]:
+        rows, mask, actions = data.transitions, data.mask(), learned.model.actions
+        mdp = counted(rows, mask, self.grid, actions, discount=self.discount, unvisited=self.unvisited)
         solved = value_iteration(mdp, self.tolerance)
-        model = CellDynamics.of(task, rows, mask, self.grid, choices)
+        model = CellDynamics.of(task, rows, mask, self.grid, actions)
         none = jnp.full(1, jnp.nan)
         return DPState(solved.q, model), FitReport(solved.bound[None], none, solved.sweeps, jnp.zeros(1, bool))
 
-    def model(self, state: DPState) -> CellDynamics:
-        return state.model
+    def model(self, state: TrialState) -> CellDynamics:
+        return state.learned.model
 
-    def policy(self, task: Task, state: DPState) -> EpsilonGreedy:
-        return EpsilonGreedy(Linear(state.q, Cells(self.grid)), state.model.choices)
+    def policy(self, task: Task, state: TrialState) -> EpsilonGreedy:
+        return EpsilonGreedy(LinearQ(state.learned.q, Cells(self.grid)), state.learned.model.actions)

@@ -1,38 +1,82 @@
 """MBPO: short imagined trials that branch off from wherever the system has been."""
 
+from typing import Any
+
+from handful.agent import AbstractAgent
+from handful.agents.model_learners import model_learner
+from handful.agents.options.imagined import MBPO, ImaginedOptions, ImaginedPPO
 from handful.agents.pets import pets_learner
-from handful.agents.policy_presets import preset
+from handful.agents.planners import first_colour
 from handful.agents.practising import PractisingAgent
+from handful.envs.info import TaskInfo
+from handful.envs.registry import info_of
 from handful.models.base import AbstractLearner
-from handful.policy_optimization.base import Nets
+from handful.optimiser import Adam
+from handful.policy_optimization.base import ActorCriticNets
 from handful.policy_optimization.improvement import Improvement
 from handful.policy_optimization.ppo import PPO
 from handful.policy_optimization.returns import GAE
-from handful.policy_optimization.steps import Adam
+from handful.policy_optimization.surrogate import Clipped
 
 
 def mbpo(
     task: str = "cartpole-swingup", *, learner: AbstractLearner | None = None, length: int = 50, blocks: int = 20
 ) -> PractisingAgent:
-    """Model-based policy optimisation by PPO, whose value tells what follows the end of a branch.
+    """Model-based policy optimisation by PPO, whose value estimates what follows the end of a branch.
 
     Source: [Janner19] algorithm 2. Deviates: PPO on imagined trials alone, instead of an off-policy learner that also
-    sees the system's; the belief is fitted once a trial; branches are of one length.
+    sees the system's; the model is fitted once a trial; branches are of one length.
     """
-    told = preset(task)
-    optimiser = PPO(
-        envs=20,
-        length=length,
-        minibatches=8,
-        advantages=GAE(told.discount, told.decay),
-        nets=Nets(standardise=told.standardise),
-        adam=Adam(rate=1e-3),
-        scale_rewards=told.scale_imagined,
+    options = MBPO(imagined_steps=length, blocks=blocks, patience=blocks)
+    options = options.resolved_policy(info_of(task))
+    return practising(options, pets_learner() if learner is None else learner, imagined_ppo(options))
+
+
+def make(given: ImaginedPPO, env: Any, info: TaskInfo, steps: int | None = None) -> PractisingAgent:
+    """MBPO by its options. Raises `InputError` where they do not fit each other or the task."""
+    options = given.resolved(env, info)
+    return practising(options, model_learner(options, env), imagined_ppo(options))
+
+
+def practising(options: ImaginedOptions, learner: AbstractLearner, optimiser: AbstractAgent) -> PractisingAgent:
+    """The agent whose optimiser improves a policy inside the learner's model."""
+    improvement = Improvement(
+        updates=options.updates_per_block,
+        eval_episodes=options.tries,
+        blocks=options.blocks,
+        improved_fraction=options.improved_fraction,
+        patience=options.patience,
     )
     return PractisingAgent(
-        pets_learner() if learner is None else learner,
+        learner,
         optimiser,
-        Improvement(blocks=blocks, patience=blocks),
-        length=length,
-        first_colour=1.0,
+        improvement,
+        length=options.imagined_steps,
+        worlds=options.worlds,
+        initial_state_fraction=options.initial_state_fraction,
+        least_log_std=options.min_log_std,
+        first_colour=first_colour(options),
+    )
+
+
+def actor_critic(options: ImaginedOptions) -> dict[str, Any]:
+    """Arguments of an actor-critic that learns from imagined trials."""
+    return {
+        "num_envs": options.imagined_envs,
+        "num_steps": options.imagined_steps,
+        "advantages": GAE(options.discount, options.gae_lambda),
+        "nets": ActorCriticNets(options.policy_hidden, standardise=bool(options.normalise_obs)),
+        "scale_rewards": options.scale_rewards,
+    }
+
+
+def imagined_ppo(options: ImaginedPPO) -> PPO:
+    """PPO on imagined trials."""
+    return PPO(
+        epochs=options.policy_epochs,
+        minibatches=options.policy_minibatches,
+        surrogate=Clipped(options.clip_eps),
+        adam=Adam(learning_rate=options.policy_learning_rate),
+        entropy_coef=options.entropy_coef,
+        **actor_critic(options),
     )

@@ -1,12 +1,17 @@
 """ME-TRPO: a trust region inside an ensemble, until its members no longer agree on the gain."""
 
+import math
+from typing import Any
+
+from handful.agents.mbpo import actor_critic, practising
+from handful.agents.model_learners import model_learner
+from handful.agents.options.imagined import METRPO
 from handful.agents.pets import pets_learner
-from handful.agents.policy_presets import preset
 from handful.agents.practising import PractisingAgent
+from handful.envs.info import TaskInfo
+from handful.envs.registry import info_of
 from handful.models.base import AbstractLearner
-from handful.policy_optimization.base import Nets
-from handful.policy_optimization.improvement import Improvement
-from handful.policy_optimization.returns import GAE
+from handful.optimiser import Adam
 from handful.policy_optimization.trpo import TRPO, TrustRegion
 
 
@@ -16,23 +21,24 @@ def me_trpo(
     """Model-ensemble trust-region policy optimisation.
 
     Source: [Kurutach18] algorithm 1. Deviates: trials begin at visited states; TRPO with a learned value and
-    a delta of 0.04; the ensemble's nets are probabilistic.
+    a delta of 0.04; the ensemble's networks are probabilistic.
     """
-    told = preset(task)
-    optimiser = TRPO(
-        envs=10,
-        length=length,
-        region=TrustRegion(delta=0.04),
-        advantages=GAE(told.discount, told.decay),
-        nets=Nets(standardise=told.standardise),
-        scale_rewards=told.scale_imagined,
-    )
-    return PractisingAgent(
-        pets_learner() if learner is None else learner,
-        optimiser,
-        Improvement(blocks=blocks, patience=8),
-        length=length,
-        anew=0.1,
-        least_log_std=0.0,
-        first_colour=1.0,
+    options = METRPO(imagined_steps=length, blocks=blocks).resolved_policy(info_of(task))
+    return practising(options, pets_learner() if learner is None else learner, imagined_trpo(options))
+
+
+def make(given: METRPO, env: Any, info: TaskInfo, steps: int | None = None) -> PractisingAgent:
+    """ME-TRPO by its options. Raises `InputError` where they do not fit each other or the task."""
+    options = given.resolved(env, info)
+    return practising(options, model_learner(options, env), imagined_trpo(options))
+
+
+def imagined_trpo(options: METRPO) -> TRPO:
+    """TRPO on imagined trials."""
+    return TRPO(
+        region=TrustRegion(delta=options.delta, damping=options.cg_damping, cg_iterations=options.cg_iterations),
+        adam=Adam(learning_rate=options.value_learning_rate, max_grad_norm=math.inf),
+        value_epochs=options.value_epochs,
+        value_minibatches=options.value_minibatches,
+        **actor_critic(options),
     )

@@ -1,17 +1,28 @@
 """PETS: probabilistic ensemble x trajectory sampling x cross-entropy method x trials."""
 
+from typing import Any
+
 import jax.numpy as jnp
 
+from handful.agents.model_learners import learns_on_host, model_learner
 from handful.agents.mpc_agent import MPCAgent
-from handful.agents.pets_settings import LIGHT, Published, Settings, published
-from handful.models.ensemble_learner import EnsembleLearner, Minibatches, Rate
+from handful.agents.options.planning import BY_DERIVATIVE, MPC
+from handful.agents.pets_settings import LIGHT, PETSSettings
+from handful.agents.planners import ELITES, first_colour, planner_of, propagator_of, risk_of
+from handful.devices import all_devices
+from handful.envs.info import Published, TaskInfo
+from handful.envs.registry import info_of
+from handful.errors import InputError
+from handful.models.ensemble_learner import EnsembleLearner, LearningRate, Minibatches, Noise
 from handful.planning.cem import CEM
 from handful.planning.icem import ICEM
 from handful.propagation.epistemic_only import EpistemicOnly
 from handful.propagation.trajectory_sampling import TSInf
 
 
-def pets(*, members: int = 5, particles: int = 5, horizon: int | None = None, settings: Settings = LIGHT) -> MPCAgent:
+def pets(
+    *, members: int = 5, particles: int = 5, horizon: int | None = None, settings: PETSSettings = LIGHT
+) -> MPCAgent:
     """Our default: small nets fitted well, standardised targets, iCEM with a small population.
 
     Source: [Chua18] algorithm 1. Deviates: the settings, chosen for a CPU and few trials; see `docs/pets.md`.
@@ -29,15 +40,16 @@ def pets_paper(task: str = "cartpole-swingup") -> MPCAgent:
 
     Source: [Chua18] appendix A and the released code. Deviates: no, apart from what `CEM` and `EnsembleLearner` state.
     """
-    told = published(task)
+    told = published_for(task)
     return MPCAgent(pets_paper_learner(published=told), pets_paper_planner(told), TSInf(20))
 
 
-def pets_planner(*, horizon: int | None = None, settings: Settings = LIGHT) -> ICEM:
+def pets_planner(*, horizon: int | None = None, settings: PETSSettings = LIGHT) -> ICEM:
     """The default's planner: a population that stays as it is, since one shape compiles sooner than three."""
     return ICEM(
         horizon=settings.horizon if horizon is None else horizon,
         candidates=settings.candidates,
+        elites=ELITES,
         decay=1.0,
         colour=jnp.asarray(settings.colour),
         std=jnp.asarray(settings.std),
@@ -50,30 +62,59 @@ def pets_paper_planner(published: Published) -> CEM:
     return CEM(horizon=published.horizon, candidates=published.candidates, elites=published.candidates // 10)
 
 
-def pets_learner(*, members: int = 5, settings: Settings = LIGHT) -> EnsembleLearner:
+def pets_learner(*, members: int = 5, settings: PETSSettings = LIGHT) -> EnsembleLearner:
     """The default's learner: small nets, a falling learning rate, standardised targets."""
     return EnsembleLearner(
         hidden=settings.hidden,
-        decay=jnp.full(len(settings.hidden) + 1, settings.decay),
-        rate=Rate(first=settings.rate, last=settings.rate / 100, beta=settings.beta),
+        weight_decay=jnp.full(len(settings.hidden) + 1, settings.decay),
+        learning_rate=LearningRate(settings.rate, settings.rate / 100),
         members=members,
+        noise=Noise(beta=settings.beta),
         minibatches=Minibatches(
-            size=64, epochs=20.0, least=settings.least_steps, most=settings.most_steps, held_out=False
+            batch_size=64, epochs=20.0, min_steps=settings.least_steps, max_steps=settings.most_steps, holdout=False
         ),
     )
 
 
 def pets_paper_learner(*, members: int = 5, published: Published | None = None) -> EnsembleLearner:
     """The published learner: 5 epochs of batches of 32 a trial, constant rate, raw targets."""
-    told = _cartpole if published is None else published
+    told = published_for() if published is None else published
     return EnsembleLearner(
         hidden=told.hidden,
-        decay=jnp.array(told.decay),
-        rate=Rate(first=told.rate, last=told.rate, beta=0.0),
+        weight_decay=jnp.array(told.decay),
+        learning_rate=LearningRate(told.rate, told.rate),
         members=members,
+        noise=Noise(beta=0.0),
         scale_targets=False,
-        minibatches=Minibatches(size=32, epochs=5.0, held_out=False),
+        minibatches=Minibatches(batch_size=32, epochs=5.0, holdout=False),
     )
 
 
-_cartpole = published()
+def published_for(task: str = "cartpole-swingup") -> Published:
+    """The published settings of a task; the cart-pole's for a task that was not published."""
+    return info_of(task).published or published_for()
+
+
+def make(given: MPC, env: Any, info: TaskInfo, steps: int | None = None) -> MPCAgent:
+    """PETS, or model predictive control through another model, by its options.
+
+    Raises `InputError` where options do not fit each other or the task.
+    """
+    options = given.resolved(env, info)
+    host = learns_on_host(options, env)
+    if host and options.planner in BY_DERIVATIVE:
+        raise InputError(
+            f"--planner {options.planner} needs derivatives, and MuJoCo behind --model truth gives none; choose "
+            "--planner cem, icem, mppi or shooting"
+        )
+    # small networks fit as fast on one device, and compile in half the time
+    learner = model_learner(options, env, mesh=all_devices() if options.paper else None)
+    return MPCAgent(
+        learner,
+        planner_of(options),
+        propagator_of(options),
+        risk_of(options),
+        first_colour(options),
+        None if host else all_devices(),
+        options.precision == "bf16",
+    )

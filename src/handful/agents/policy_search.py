@@ -8,13 +8,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from handful.agents.base import AbstractAgent
-from handful.agents.explorer import explorer
+from handful.agents.base import AbstractTrialAgent, TrialState
 from handful.data.dataset import Dataset
 from handful.fields import Real, Whole, maybe_real, real, whole
 from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
 from handful.planning.problem import Problem
-from handful.policies.base import AbstractPolicy
 from handful.policies.radial import RadialPolicy
 from handful.propagation.base import AbstractPropagator
 from handful.propagation.risk import AbstractRisk, Mean
@@ -40,7 +38,7 @@ class Ascent(eqx.Module):
 
         def loss(weights: tuple, key: PRNGKeyArray, obs: Float[Array, "s o"]) -> Float[Array, ""]:
             candidate = eqx.tree_at(learned, policy, weights)
-            worth = lambda k, o: problem.worth(k, o, candidate, horizon)  # noqa: E731
+            worth = lambda k, o: problem.policy_value(k, o, candidate, horizon)  # noqa: E731
             return -jax.vmap(worth)(jax.random.split(key, self.starts), obs).mean()
 
         def step(index: Int[Array, ""], carry: tuple) -> tuple:
@@ -67,7 +65,7 @@ class SearchState(eqx.Module):
     fresh: Bool[Array, ""]  # no data have shaped the policy yet
 
 
-class PolicySearchAgent(AbstractAgent):
+class PolicySearchAgent(AbstractTrialAgent):
     """Any learner x any propagator, and a radial policy improved by gradient through both.
 
     Source: [Deisenroth11] algorithm 1. Deviates: Adam on sampled imagined trials; the reward is the task's own, met by
@@ -80,29 +78,27 @@ class PolicySearchAgent(AbstractAgent):
     risk: AbstractRisk = eqx.field(default_factory=Mean)
     size: int = eqx.field(static=True, default=50)  # basis functions of the policy
     first_colour: Real | None = maybe_real()
+    num_steps: int | None = eqx.field(static=True, default=None)  # [steps] between fits in a trial; None: one a trial
 
-    def init(self, key: PRNGKeyArray, task: Task) -> SearchState:
+    def start(self, key: PRNGKeyArray, task: Task) -> SearchState:
         learner_key, policy_key = jax.random.split(key)
         nothing = jnp.zeros((1, task.obs_size))
         policy = RadialPolicy.covering(policy_key, task, nothing, jnp.zeros(1, bool), self.size)
         return SearchState(self.learner.init(learner_key, task), policy, jnp.ones((), bool))
 
-    def explorer(self, key: PRNGKeyArray, task: Task) -> AbstractPolicy:
-        return explorer(key, task, self.first_colour)
-
-    def fit(self, key: PRNGKeyArray, task: Task, state: SearchState, data: Dataset) -> tuple[SearchState, FitReport]:
+    def fit(self, key: PRNGKeyArray, task: Task, learned: SearchState, data: Dataset) -> tuple[SearchState, FitReport]:
         learner_key, cover_key, search_key = jax.random.split(key, 3)
-        learner, report = self.learner.fit(learner_key, state.learner, data)
+        learner, report = self.learner.fit(learner_key, learned.learner, data)
         covering = RadialPolicy.covering(cover_key, task, data.transitions.obs, data.mask(), self.size)
-        policy = jax.tree.map(lambda new, old: jnp.where(state.fresh, new, old), covering, state.policy)
+        policy = jax.tree.map(lambda new, old: jnp.where(learned.fresh, new, old), covering, learned.policy)
         problem = Problem(task, self.learner.model(learner), self.propagator, self.risk)
         return SearchState(learner, self.ascent(search_key, problem, policy, data), jnp.zeros((), bool)), report
 
-    def model(self, state: SearchState) -> AbstractDynamics:
-        return self.learner.model(state.learner)
+    def model(self, state: TrialState) -> AbstractDynamics:
+        return self.learner.model(state.learned.learner)
 
-    def policy(self, task: Task, state: SearchState) -> RadialPolicy:
-        return state.policy
+    def policy(self, task: Task, state: TrialState) -> RadialPolicy:
+        return state.learned.policy
 
 
 def _starts(key: PRNGKeyArray, data: Dataset, count: int) -> Float[Array, "{count} o"]:

@@ -8,14 +8,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from handful.agents.base import AbstractAgent
-from handful.agents.explorer import explorer
+from handful.agent import AbstractAgent
+from handful.agents.base import AbstractTrialAgent, TrialState
 from handful.data.dataset import Dataset
 from handful.errors import InputError
 from handful.fields import Real, maybe_real, real
 from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
 from handful.policies.base import AbstractPolicy
-from handful.policies.learner import AbstractPolicyLearner
 from handful.policies.stochastic import GaussianHead
 from handful.policy_optimization.base import ActorCriticState
 from handful.policy_optimization.imagined import Imagined
@@ -32,7 +31,7 @@ class PractisingState(eqx.Module):
     improved: Improved  # what the last practice came to
 
 
-class PractisingAgent(AbstractAgent):
+class PractisingAgent(AbstractTrialAgent):
     """Any learner of beliefs x any optimiser of policies, which learns from imagined trials alone.
 
     On the system it acts without the noise that the optimiser learns by. A Gaussian policy that has become sure of
@@ -40,13 +39,14 @@ class PractisingAgent(AbstractAgent):
     """
 
     learner: AbstractLearner
-    optimiser: AbstractPolicyLearner
+    optimiser: AbstractAgent
     improvement: Improvement = eqx.field(default_factory=Improvement)
     length: int = eqx.field(static=True, default=200)  # [steps] of an imagined trial, at most the system's
     worlds: int = eqx.field(static=True, default=5)  # drawn from a belief that has no members
-    anew: Real = real(0.5)  # the share of imagined trials that begin where trials on the system began
+    initial_state_fraction: Real = real(0.5)  # the share of imagined trials that begin where trials on the system began
     least_log_std: Real = real(-1.0)
     first_colour: Real | None = maybe_real()
+    num_steps: int | None = eqx.field(static=True, default=None)  # [steps] between fits in a trial; None: one a trial
 
     def __check_init__(self) -> None:
         if self.length < 1 or self.worlds < 1:
@@ -54,13 +54,13 @@ class PractisingAgent(AbstractAgent):
                 f"imagined trials have at least one step in at least one world, got length={self.length} and "
                 f"worlds={self.worlds}"
             )
-        if self.optimiser.episodic and self.length > self.optimiser.length:
+        if self.optimiser.episodic and self.length > self.optimiser.num_steps:
             raise InputError(
-                f"{type(self.optimiser).__name__} learns from whole trials, and acts for {self.optimiser.length} steps "
-                f"between two updates: imagined trials must be no longer, got length={self.length}"
+                f"{type(self.optimiser).__name__} learns from whole trials, of at most {self.optimiser.num_steps} "
+                f"steps: imagined trials must be no longer, got length={self.length}"
             )
 
-    def init(self, key: PRNGKeyArray, task: Task) -> PractisingState:
+    def start(self, key: PRNGKeyArray, task: Task) -> PractisingState:
         belief_key, policy_key = jax.random.split(key)
         belief, none = self.learner.init(belief_key, task), jnp.zeros((), int)
         count = self.learner.model(belief).world_count or self.worlds
@@ -68,26 +68,30 @@ class PractisingAgent(AbstractAgent):
         policy = self.optimiser.init(policy_key, imagined)
         return PractisingState(belief, policy, Improved(jnp.zeros(count), none, none))
 
-    def explorer(self, key: PRNGKeyArray, task: Task) -> AbstractPolicy:
-        return explorer(key, task, self.first_colour)
-
     def fit(
-        self, key: PRNGKeyArray, task: Task, state: PractisingState, data: Dataset
+        self, key: PRNGKeyArray, task: Task, learned: PractisingState, data: Dataset
     ) -> tuple[PractisingState, FitReport]:
         belief_key, world_key, policy_key = jax.random.split(key, 3)
-        belief, report = self.learner.fit(belief_key, state.belief, data)
+        belief, report = self.learner.fit(belief_key, learned.belief, data)
         length = min(self.length, task.horizon)
-        model, like = self.learner.model(belief), {"length": length, "worlds": self.worlds, "anew": self.anew}
-        env = Imagined.of(world_key, task, model, data, **like)
+        env = Imagined.of(
+            world_key,
+            task,
+            self.learner.model(belief),
+            data,
+            length=length,
+            worlds=self.worlds,
+            initial_state_fraction=self.initial_state_fraction,
+        )
         improvement = dataclasses.replace(self.improvement, length=min(self.improvement.length, task.horizon))
-        policy, improved = improvement(policy_key, env, self.optimiser, self._unsure(state.policy))
+        policy, improved = improvement(policy_key, env, self.optimiser, self._unsure(learned.policy))
         return PractisingState(belief, policy, improved), report
 
-    def model(self, state: PractisingState) -> AbstractDynamics:
-        return self.learner.model(state.belief)
+    def model(self, state: TrialState) -> AbstractDynamics:
+        return self.learner.model(state.learned.belief)
 
-    def policy(self, task: Task, state: PractisingState) -> AbstractPolicy:
-        return self.optimiser.policy(state.policy)
+    def policy(self, task: Task, state: TrialState) -> AbstractPolicy:
+        return self.optimiser.policy(task, state.learned.policy)
 
     def _unsure(self, state: Any) -> Any:
         learned = isinstance(state, ActorCriticState | ReinforceState)

@@ -7,9 +7,10 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any, NoReturn
 
+from handful.cli.stopping import INTERRUPTED, Stop
+from handful.errors import InputError
 from handful.version import __version__
 
 # command: (module, one line of help); a module has a dataclass `Options` and a function `run(options)`
@@ -24,26 +25,31 @@ COMMANDS = {
     "bench plan": ("handful.cli.bench_plan", "time one plan, and hold it against the machine's own matrix rate"),
     "bench fit": ("handful.cli.bench_fit", "time gradient steps of an ensemble"),
 }
+OVERVIEW = """handful: learn to control a system in a handful of trials.
 
+usage: handful COMMAND [options]
 
-INTERRUPTED = 130  # what a shell expects after Ctrl-C
+{}
+
+Start with:  handful train cartpole-swingup
+Options of a command:  handful COMMAND --help
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 2 bad input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in {"-h", "--help", "help"}:
-        _print(overview())
+        sys.stdout.write(overview())
         return 0
     if words[0] == "--version":
-        _print(f"handful {__version__}")
+        sys.stdout.write(f"handful {__version__}\n")
         return 0
     name, rest = _split(words)
     if name is None:
         return _refuse(f"there is no command {' '.join(words[:1])!r}; the commands are {', '.join(COMMANDS)}")
-    module = importlib.import_module(COMMANDS[name][0])
     try:
-        return _run(module, _parse(module.Options, name, rest))
+        return _run(name, rest)
     except BrokenPipeError:  # who read our output has gone; nothing is left to say, at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -52,19 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def overview() -> str:
     """What `handful --help` prints."""
     width = max(map(len, COMMANDS))
-    lines = [f"  handful {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
-    return "\n".join(
-        [
-            "handful: learn to control a system in a handful of trials.",
-            "",
-            "usage: handful COMMAND [options]",
-            "",
-            *lines,
-            "",
-            "Start with:  handful train cartpole-swingup",
-            "Options of a command:  handful COMMAND --help",
-        ]
-    )
+    return OVERVIEW.format("\n".join(f"  handful {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()))
 
 
 def _split(words: list[str]) -> tuple[str | None, list[str]]:
@@ -75,11 +69,16 @@ def _split(words: list[str]) -> tuple[str | None, list[str]]:
     return None, words
 
 
-def _run(module: ModuleType, options: Any) -> int:
-    """A command, its ends put into exit codes."""
-    from handful.errors import InputError
+def _run(name: str, words: list[str]) -> int:
+    """Run a command, and turn how it ends into an exit code. Help ends before its module imports JAX."""
+    from handful.cli import runtime
 
     try:
+        options = _parse(_kind(name, words), name, words)
+        with Stop() as stop:
+            runtime.start()
+            module = importlib.import_module(COMMANDS[name][0])
+            stop.check()
         return module.run(options) or 0
     except InputError as error:
         return _refuse(str(error))
@@ -88,14 +87,24 @@ def _run(module: ModuleType, options: Any) -> int:
         return INTERRUPTED
 
 
+def _kind(name: str, words: list[str]) -> type:
+    """The dataclass of a command's options; of `train`, those of the agent that is named."""
+    from handful.cli.options import OPTIONS
+    from handful.cli.train_options import options_for
+
+    return options_for(words) if name == "train" else OPTIONS[name]
+
+
 def _parse(kind: type, name: str, words: list[str]) -> Any:
     """Options from words. Help exits with 0; anything wrong exits with 2 and one sentence."""
     import tyro
 
-    said = io.StringIO()
+    from handful.cli.left_out import REGISTRY
+
+    said, config = io.StringIO(), (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(kind, prog=f"handful {name}", args=words, config=(tyro.conf.FlagCreatePairsOff,))
+            return tyro.cli(kind, prog=f"handful {name}", args=words, config=config, registry=REGISTRY)
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -106,7 +115,9 @@ def _sentence(message: str) -> str:
     """What the parser's framed message says, as one line: its first section, and the option that it would suggest."""
     lines = [line.strip("│ ") for line in message.splitlines() if not line.startswith(("╭", "╰"))]
     sections = [section.split() for section in re.split(r"\n─+\n", "\n".join(lines))]
-    text = " ".join(sections[0]).split(" Got errors:")[0].replace("{None}|", "").replace("'None', ", "").rstrip(".")
+    text = " ".join(sections[0]).rstrip(".")
+    text = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"expected INT, got \1", text)
+    text = re.sub(r"could not convert string to float: (.*)", r"expected FLOAT, got \1", text)
     close = [words[3] for words in sections[1:] if words[:3] == ["Perhaps", "you", "meant:"]]
     return text + "".join(f"; did you mean {option}?" for option in close)
 
@@ -114,10 +125,6 @@ def _sentence(message: str) -> str:
 def _refuse(sentence: str) -> int:
     sys.stderr.write(f"handful: {' '.join(sentence.split())}\n")
     return 2
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
 
 
 def _exit(code: int) -> NoReturn:

@@ -1,7 +1,8 @@
 """What the command line sets up before JAX starts; the library itself sets nothing."""
 
 import os
-import platform
+import shutil
+import sys
 from pathlib import Path
 
 
@@ -10,17 +11,24 @@ def start() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     flags = os.environ.get("XLA_FLAGS", "")
     if "host_platform_device_count" not in flags:
-        cores = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={cores}".strip()
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={min(len(cores()), 8)}".strip()
     import jax
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "handful" / "compiled"
-    if (
-        getattr(jax.config, "jax_compilation_cache_dir", None) is None
-        and os.environ.get("HANDFUL_COMPILATION_CACHE", "1") != "0"
-    ):
+    keeps = (
+        getattr(jax.config, "jax_compilation_cache_dir", None)
+        or os.environ.get("HANDFUL_COMPILATION_CACHE", "1") == "0"
+    )
+    if not keeps:
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "handful" / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def cores() -> list[int]:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def use_float64() -> None:
@@ -30,52 +38,11 @@ def use_float64() -> None:
     jax.config.update("jax_enable_x64", True)
 
 
-_COMPILING = {
-    "/jax/core/compile/jaxpr_to_mlir_module_duration",
-    "/jax/core/compile/backend_compile_duration",
-}
-
-
-class CompileClock:
-    """Adds up the seconds that lowering and compiling take in this process."""
-
-    def __init__(self) -> None:
-        import jax
-
-        self.seconds = 0.0
-        jax.monitoring.register_event_duration_secs_listener(self._heard)
-
-    def _heard(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
-        if event in _COMPILING:
-            self.seconds += duration_secs
-
-
-def device() -> str:
-    """The device that computes, in words."""
-    import jax
-
-    first = jax.devices()[0]
-    name = _processor() if first.platform == "cpu" else first.device_kind
-    return f"{name}, {os.cpu_count()} cores" if first.platform == "cpu" else name
-
-
-def versions() -> dict[str, str]:
-    """Versions that decide what a run computes."""
-    from importlib.metadata import version
-
-    from handful.version import __version__
-
-    return {
-        "handful": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("jax", "jaxlib", "equinox", "optax", "numpy")},
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+def next_steps(*commands: str) -> str:
+    """What to run next, and where the command is if the shell would not find it."""
+    lines = "\n".join(f"{'Next:' if not index else '':<12} handful {words}" for index, words in enumerate(commands))
+    if shutil.which("handful"):
+        return f"{lines}\n"
+    beside = Path(sys.executable).with_name("handful")
+    program = os.path.relpath(beside) if beside.exists() else f"{sys.executable} -m handful"
+    return f"{lines}\n(`handful` stands for {program} here.)\n"

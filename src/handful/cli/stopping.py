@@ -7,14 +7,9 @@ handler itself raises nothing: inside a callback of JAX an exception would be sw
 import os
 import signal
 import threading
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING
+from types import FrameType
 
-from handful.cli.main import INTERRUPTED
-
-if TYPE_CHECKING:
-    from handful.models.base import FitReport
-    from handful.training.loop import Observer, Trial
+INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 
 class Stop:
@@ -30,9 +25,7 @@ class Stop:
             signal.signal(signal.SIGINT, self._press)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self.listens:  # after a press nothing is left but to end, and that in peace
             signal.signal(signal.SIGINT, signal.SIG_IGN if self.pressed else self.before)
 
@@ -46,25 +39,3 @@ class Stop:
         self.pressed = True
         if os.isatty(2):
             os.write(2, b"\r\nStopping; Ctrl-C again stops at once.\r\n")  # a print could meet one that is under way
-
-
-class Stoppable:
-    """An observer that checks. Not when a trial is finished: that one is saved first."""
-
-    def __init__(self, observer: "Observer", stop: Stop) -> None:
-        self.observer, self.stop = observer, stop
-
-    def fitting(self, trial: int) -> None:
-        self.stop.check()
-        self.observer.fitting(trial)
-
-    def fitted(self, trial: int, report: "FitReport", seconds: float) -> None:
-        self.stop.check()
-        self.observer.fitted(trial, report, seconds)
-
-    def stepped(self, trial: int, steps: int, return_: float, planned: float | None, step_ms: float) -> None:
-        self.stop.check()
-        self.observer.stepped(trial, steps, return_, planned, step_ms)
-
-    def finished(self, trial: "Trial") -> None:
-        self.observer.finished(trial)

@@ -1,1 +1,1 @@
-"""Data: what was seen, and what a model sees of it."""
+"""Recorded transitions, and the inputs and targets of models."""

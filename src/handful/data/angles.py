@@ -1,4 +1,4 @@
-"""Angles: the difference of two of them is the shorter way round."""
+"""Differences of angles, taken the shorter way round."""
 
 from typing import Any, TypeVar
 

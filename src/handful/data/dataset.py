@@ -1,4 +1,4 @@
-"""Transitions in padded arrays with a traced count, so that growing data never recompile anything."""
+"""Transitions in padded arrays with a traced count, so that more data do not recompile anything."""
 
 import equinox as eqx
 import jax
@@ -10,11 +10,11 @@ from handful.errors import InputError
 from handful.task import Task
 from handful.types import Transition
 
-MOST = 1_000_000_000  # numbers; 4 GB in float32
+MAX_NUMBERS = 1_000_000_000  # 4 GB in float32
 
 
 class Dataset(eqx.Module):
-    """All that has been seen of the system: `count` transitions in arrays of `capacity` rows, and the trial of each.
+    """All recorded transitions: `count` of them in arrays of `capacity` rows, with the trial of each.
 
     >>> from handful import PointMass, Transition
     >>> obs, action, no = jnp.ones((3, 4)), jnp.ones((3, 2)), jnp.zeros(3, bool)
@@ -25,12 +25,12 @@ class Dataset(eqx.Module):
     """
 
     transitions: Transition  # rows at and after `count` are zero
-    trial: Int[Array, "capacity"]  # which trial a row comes from; -1 in padding
+    trial: Int[Array, "capacity"]  # index of the trial of each row; -1 in padding
     count: Int[Array, ""]
 
     @classmethod
     def empty(cls, task: Task, capacity: int) -> "Dataset":
-        """Room for `capacity` transitions. Raises `InputError` where that is more than can be had."""
+        """A dataset without rows. Raises `InputError` if the capacity is too large."""
         check_room(task, capacity)
         o, a = task.obs_size, task.action_size
         rows = Transition(
@@ -56,8 +56,8 @@ class Dataset(eqx.Module):
     ) -> "Dataset":
         """The dataset with the first `rows` transitions of a batch appended (all of them if None).
 
-        Raises `InputError` where observations or actions are not those of the task, and where the whole batch does not
-        fit behind `count` (checked outside `jit`).
+        Raises `InputError` if observations or actions do not have the shapes of the task, and if the whole batch
+        exceeds the capacity (checked outside `jit`).
         """
         for name in ("obs", "action", "next_obs"):
             given, held = getattr(transitions, name).shape[1:], getattr(self.transitions, name).shape[1:]
@@ -73,7 +73,7 @@ class Dataset(eqx.Module):
         return _append(self, transitions, jnp.asarray(trial, int), jnp.asarray(rows, int))
 
     def grown(self, capacity: int) -> "Dataset":
-        """The same data in a larger capacity; what is compiled for the old one compiles once more."""
+        """The same data with a larger capacity; functions compiled for the old one are compiled again."""
         extra = capacity - self.capacity
         if extra < 0:
             raise InputError(f"a dataset of capacity {self.capacity} cannot be cut to {capacity}")
@@ -94,10 +94,9 @@ def _append(data: Dataset, transitions: Transition, trial: Int[Array, ""], rows:
 
 
 def check_room(task: Task, capacity: int) -> None:
-    """Raises `InputError` where so many transitions are more than can be held."""
+    """Raises `InputError` if so many transitions are too large to store."""
     numbers = 2 * task.obs_size + task.action_size + 2
-    if capacity * numbers > MOST:
+    if capacity * numbers > MAX_NUMBERS:
         raise InputError(
-            f"{capacity} transitions of {numbers} numbers are more than can be held, which is {MOST} numbers; "
-            "take fewer trials"
+            f"{capacity} transitions of {numbers} numbers exceed the limit of {MAX_NUMBERS} numbers; take fewer trials"
         )

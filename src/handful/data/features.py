@@ -1,4 +1,4 @@
-"""What a model sees of an observation, and what it predicts of the next one."""
+"""The inputs and targets of a model, from observations and actions."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,14 +11,12 @@ from handful.task import Task
 
 
 class Features(eqx.Module):
-    """Observation and action to model input; observation pair to model target; and back.
+    """Maps observation and action to model inputs, and pairs of observations to model targets and back.
 
     Inputs: plain entries, then sine and cosine of each angle, then the action; memoryless entries are left out.
-    Targets: `next_obs - obs` on the raw observation, angles along the shorter way round; memoryless entries as they
-    are.
+    Targets: `next_obs - obs`, for angles the shorter way round; for memoryless entries `next_obs`.
 
-    Source: [Chua18] appendix A. Deviates: a difference of angles is wrapped, so a sensor that jumps by a turn does no
-    harm.
+    Source: [Chua18] appendix A. Deviates: differences of angles are wrapped, so that sensors may jump by a turn.
     """
 
     obs_size: int = eqx.field(static=True)
@@ -46,7 +44,7 @@ class Features(eqx.Module):
     def inputs(self, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "i"]:
         if obs.shape != (self.obs_size,) or action.shape != (self.action_size,):
             raise InputError(
-                f"this model was made for observations of shape ({self.obs_size},) and actions of shape "
+                f"this model takes observations of shape ({self.obs_size},) and actions of shape "
                 f"({self.action_size},), got {obs.shape} and {action.shape}"
             )
         pieces = [_pick(obs, self._plain), action]
@@ -68,7 +66,7 @@ class Features(eqx.Module):
 
 
 def _pick(obs: Float[Array, "o"], indices: tuple[int, ...]) -> Float[Array, "i"]:
-    """Columns by slices, which fuse; a gather would not."""
+    """Entries by slices, which XLA fuses, unlike a gather."""
     if not indices:
         return obs[:0]
     return jnp.concatenate([obs[start:stop] for start, stop in _runs(indices)])

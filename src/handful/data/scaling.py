@@ -1,17 +1,17 @@
-"""Standardisation: to mean zero and std one, and back."""
+"""Standardisation to mean zero and std one, and back."""
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-_ROUNDING = 1e-6  # of a number's size: sums in float32 leave a constant with a std of about 1e-7 of it
-_LEAST = 1e-6  # size that a number counts as at least
+_ROUNDING = 1e-6  # relative: sums in float32 leave a constant with a std of about 1e-7 of its magnitude
+_LEAST_SIZE = 1e-6  # of the magnitude that rounding is relative to
 
 
 class Standardiser(eqx.Module):
-    """An affine map that gives the data it was fitted on mean zero and std one, column by column.
+    """An affine map to mean zero and std one in each column.
 
-    A constant column keeps scale one: it maps to zero and back without a division by zero.
+    A constant column has scale one, which avoids a division by zero.
     """
 
     mean: Float[Array, "d"]
@@ -25,9 +25,10 @@ class Standardiser(eqx.Module):
     def fit(
         cls, values: Float[Array, "b d"], mask: Bool[Array, "b"], size: Float[Array, "d"] | None = None
     ) -> "Standardiser":
-        """Statistics of the rows where `mask` holds.
+        """Fits the rows where `mask` holds.
 
-        `size`: of the numbers that were rounded, as `scale_of` takes it; by default that of the mean, at least one.
+        `size`: the magnitude of the values that were rounded, see `scale_of`; by default that of the mean, at least
+        one.
         """
         weight = mask[:, None] / jnp.maximum(mask.sum(), 1)
         mean = jnp.sum(jnp.where(mask[:, None], values, 0.0) * weight, axis=0)
@@ -43,9 +44,8 @@ class Standardiser(eqx.Module):
 
 
 def scale_of(std: Float[Array, "*d"], size: Float[Array, "d"]) -> Float[Array, "*d"]:
-    """What to divide by: the std, or one where it is no more than rounding leaves of something constant.
+    """The std, or one where the std is no more than the rounding error of a constant.
 
-    `size`: the greatest magnitude of the numbers themselves. A change has the rounding of the entry that changes, so
-    its size is the entry's.
+    `size`: the greatest magnitude of the values that were rounded: of a difference, that of its operands.
     """
-    return jnp.where(std <= _ROUNDING * jnp.maximum(size, _LEAST), 1.0, std)
+    return jnp.where(std <= _ROUNDING * jnp.maximum(size, _LEAST_SIZE), 1.0, std)

@@ -6,8 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from handful.data.grid import Axis, TaskGrid, turn
 from handful.envs import drawing
 from handful.envs.base import AbstractEnv, Frame
+from handful.envs.info import PolicyPreset, TaskInfo
 from handful.fields import Real, real
 from handful.integrator import runge_kutta
 from handful.task import Task
@@ -46,7 +48,7 @@ class Links(eqx.Module):
 
 
 class Raised(eqx.Module):
-    """Whether the free end is higher than `height` above the hinge, in lengths of a link."""
+    """Returns true if the free end is more than `height` above the hinge, in lengths of a link."""
 
     height: Real = real(1.0)
 
@@ -56,7 +58,7 @@ class Raised(eqx.Module):
 
 
 class Hurry(eqx.Module):
-    """-1 for each step that does not bring the free end up, 0 for the one that does."""
+    """-1 per step until the free end is up, 0 for the step that brings it up."""
 
     raised: Raised = eqx.field(default_factory=Raised)
 
@@ -80,7 +82,7 @@ def _task() -> Task:
 
 
 class Acrobot(AbstractEnv):
-    """Swing the free end up as soon as possible; the observation shows the angles' cosines and sines.
+    """Swing the free end up as soon as possible; the observation holds the angles' cosines and sines.
 
     An action is a category: a torque one way, none, or the other way.
 
@@ -110,7 +112,7 @@ class Acrobot(AbstractEnv):
     ) -> tuple[Float[Array, "4"], Step]:
         torque = self.torques[jnp.argmax(action)]
         moved = runge_kutta(lambda now: self.links.derivative(now, torque), state, self.task.dt, 1)
-        angles = (moved[:2] + jnp.pi) % (2 * jnp.pi) - jnp.pi  # turns would cost float32 its precision
+        angles = (moved[:2] + jnp.pi) % (2 * jnp.pi) - jnp.pi  # whole turns would cost float32 precision
         following = jnp.concatenate([angles, jnp.clip(moved[2:], -self.speed_limit, self.speed_limit)])
         obs = _seen(following)
         return following, Step(obs, self.task.reward(_seen(state), action, obs), self.task.terminated(obs))
@@ -144,5 +146,23 @@ def _seen(state: Float[Array, "4"]) -> Float[Array, "6"]:
 
 
 def _direction(theta: float) -> Float[np.ndarray, "2"]:
-    """The way along a link whose angle counts anticlockwise from hanging."""
+    """The unit vector along a link; its angle is anticlockwise from hanging."""
     return np.array([np.sin(theta), -np.cos(theta)])
+
+
+def _axes(theta1: int, theta2: int, speed1: int, speed2: int) -> tuple[Axis, ...]:
+    """Two turns, and speeds that a good trial hardly ever exceeds."""
+    return turn((0, 1), theta1), turn((2, 3), theta2), Axis(4, speed1, -6.0, 6.0), Axis(5, speed2, -10.0, 10.0)
+
+
+INFO = TaskInfo(
+    name="acrobot-v1",
+    make=Acrobot,
+    summary="swing the free end of two links above a line, by a torque between them (Gymnasium's Acrobot-v1)",
+    reference="the same torque always -500, random -499",
+    solved_return=-100.0,
+    preset=PolicyPreset(
+        500_000, num_envs=16, num_steps=64, scale_rewards=False, scale_imagined=False, exploration_steps=50_000
+    ),
+    grid=TaskGrid(_axes, 6, table=(12, 12, 10, 10), tiles=(6, 6, 6, 6)),
+)

@@ -1,4 +1,4 @@
-"""The environment: a task and the physics beneath it, as pure functions."""
+"""The environment: a task and its dynamics, as pure functions."""
 
 from abc import abstractmethod
 from typing import Any
@@ -17,19 +17,19 @@ class AbstractEnv(eqx.Module):
     """A system that can be reset and stepped inside a compiled function.
 
     Physical constants are array fields, so a batch of different systems is one `vmap` and changing a mass recompiles
-    nothing. Actions outside the task's limits act as the nearest one inside.
+    nothing. Actions outside the task's limits are clipped to them.
     """
 
     task: eqx.AbstractVar[Task]
 
     @abstractmethod
     def reset(self, key: PRNGKeyArray) -> tuple[Any, Float[Array, "o"]]:
-        """Start a trial: the hidden state and the first observation."""
+        """Start a trial: returns the hidden state and the first observation."""
 
     @abstractmethod
     def step(self, key: PRNGKeyArray, state: Any, action: Float[Array, "a"]) -> tuple[Any, Step]:
         """Advance by `task.dt`."""
 
     def draw(self, obs: Float[np.ndarray, "o"]) -> Frame | None:
-        """A picture of the system as it stands at `obs`; None where it cannot be drawn."""
+        """Returns a picture of the system at `obs`, or None if it cannot be drawn."""
         return None

@@ -1,17 +1,23 @@
-"""PETS's cart-pole swing-up in MuJoCo, beside the one in JAX: the same task on the same mechanism."""
+"""PETS's cart-pole swing-up in MuJoCo: the same task on the same mechanism as the one in JAX."""
 
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo says nothing of its types.
+# MuJoCo has no type stubs.
+
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
-import mujoco
 import numpy as np
 from jaxtyping import Array, Float
 
+from handful.envs import cartpole
 from handful.envs.cartpole import CartPoleSwingUp
 from handful.envs.gymnasium_adapter import GymnasiumEnv
-from handful.envs.mujoco_system import AbstractMujocoSystem
+from handful.envs.info import TaskInfo
+from handful.envs.mujoco_system import AbstractMujocoSystem, simulated
 from handful.task import never
+
+if TYPE_CHECKING:
+    import mujoco
 
 MARKS = "".join(f'<geom type="box" pos="{x / 2} 0 0" size="0.01 0.02 0.05"/>' for x in range(-6, 7))
 
@@ -42,16 +48,18 @@ XML = f"""
 
 
 class CartPoleMujoco(AbstractMujocoSystem):
-    """Positions, then velocities."""
+    """Observes positions, then velocities."""
 
     def __init__(self) -> None:
+        import mujoco
+
         model = mujoco.MjModel.from_xml_string(XML)
         self.set_up(model, reward=CartPoleSwingUp().task.reward, substeps=2, steps=200, camera="view")
 
     def start(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
         return rng.normal(0.0, 0.1, 2), rng.normal(0.0, 0.1, 2)
 
-    def seen(self, data: mujoco.MjData, before: mujoco.MjData) -> Float[np.ndarray, "4"]:
+    def seen(self, data: "mujoco.MjData", before: "mujoco.MjData") -> Float[np.ndarray, "4"]:
         return np.concatenate([data.qpos, data.qvel])
 
     def state_of(self, obs: Float[Array, "4"]) -> tuple[Float[Array, "2"], Float[Array, "2"]]:
@@ -62,9 +70,22 @@ class CartPoleMujoco(AbstractMujocoSystem):
 
 
 def cartpole_swingup_mujoco() -> GymnasiumEnv:
-    """The task, ready to learn.
+    """Returns the adapted environment.
 
     Source: [Chua18] `cartpole.xml`, with the masses and inertias that MuJoCo computes from its shapes. Deviates: no.
     """
     task = CartPoleSwingUp().task
     return GymnasiumEnv(CartPoleMujoco(), reward=task.reward, terminated=never, names=task.names, angles=task.angles)
+
+
+INFO = TaskInfo(
+    name="cartpole-swingup-mujoco",
+    make=cartpole_swingup_mujoco,
+    summary="the same swing-up, simulated by MuJoCo",
+    reference=cartpole.INFO.reference,
+    solved_return=170.0,
+    grid=cartpole.INFO.grid,
+    tabular=cartpole.INFO.tabular,
+    optimism=cartpole.INFO.optimism,
+    truth=simulated,
+)

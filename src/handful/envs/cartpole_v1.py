@@ -1,4 +1,4 @@
-"""Gymnasium's CartPole-v1: a cart, pushed left or right with all its force, keeps a pole from falling."""
+"""Gymnasium's CartPole-v1: a cart, pushed left or right at full force, keeps a pole from falling."""
 
 import equinox as eqx
 import jax
@@ -6,9 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from handful.data.grid import Axis, TaskGrid
 from handful.envs import drawing
 from handful.envs.base import AbstractEnv, Frame
+from handful.envs.info import PolicyPreset, TaskInfo
 from handful.envs.known_rewards import Outside, Upright
+from handful.envs.own_equations import exact
 from handful.fields import real
 from handful.task import Task
 from handful.types import Step
@@ -33,7 +36,7 @@ def _task() -> Task:
 
 
 class CartPoleV1(AbstractEnv):
-    """Balance a pole for as long as the time lasts. theta = 0 is upright; the state is the observation.
+    """Balance a pole until the time limit. theta = 0 is upright; the state is the observation.
 
     An action is a category: a push to the left, or one to the right.
 
@@ -63,7 +66,7 @@ class CartPoleV1(AbstractEnv):
     def step(
         self, key: PRNGKeyArray, state: Float[Array, "4"], action: Float[Array, "2"]
     ) -> tuple[Float[Array, "4"], Step]:
-        # Explicit Euler, as there: places move by the speeds before the step.
+        # Explicit Euler, as in Gymnasium: positions move by the speeds before the step.
         obs = state + self.task.dt * self._derivative(state, self.forces[jnp.argmax(action)])
         return obs, Step(obs, self.task.reward(state, action, obs), self.task.terminated(obs))
 
@@ -72,7 +75,7 @@ class CartPoleV1(AbstractEnv):
         sin, cos = jnp.sin(theta), jnp.cos(theta)
         total = self.cart_mass + self.pole_mass
         moment = self.pole_mass * self.half_length
-        pushed = (force + moment * thetadot**2 * sin) / total  # [m/s^2] the cart, were the pole not to turn
+        pushed = (force + moment * thetadot**2 * sin) / total  # [m/s^2] of the cart if the pole did not turn
         lever = self.half_length * (4 / 3 - self.pole_mass * cos**2 / total)
         turning = (self.gravity * sin - cos * pushed) / lever
         return jnp.stack([xdot, pushed - moment * turning * cos / total, thetadot, turning])
@@ -94,3 +97,22 @@ class CartPoleV1(AbstractEnv):
                 drawing.Disc(tip, 0.065, drawing.INK),
             ],
         )
+
+
+def _axes(x: int, xdot: int, theta: int, thetadot: int) -> tuple[Axis, ...]:
+    """Place and angle up to the end of a trial, and speeds that a good trial hardly ever exceeds."""
+    return Axis(0, x, -2.4, 2.4), Axis(1, xdot, -3.0, 3.0), Axis(2, theta, -0.21, 0.21), Axis(3, thetadot, -3.0, 3.0)
+
+
+INFO = TaskInfo(
+    name="cartpole-v1",
+    make=CartPoleV1,
+    summary="keep a pole upright by pushing its cart left or right (Gymnasium's CartPole-v1)",
+    reference="always left 9.4, random 22.5, 500 at most",
+    solved_return=475.0,
+    preset=PolicyPreset(
+        100_000, 0.98, 0.8, num_steps=32, standardise=False, scale_rewards=False, epochs=20, minibatch_size=256
+    ),
+    grid=TaskGrid(_axes, 4, table=(6, 6, 12, 12), tiles=(4, 6, 8, 8)),
+    truth=exact,
+)

@@ -58,7 +58,7 @@ Shape = Stroke | Disc | Box
 
 @dataclass(frozen=True)
 class Camera:
-    """What part of the plane is seen: the middle of the frame and its width."""
+    """The visible part of the plane: the middle of the frame and its width."""
 
     centre: Float[np.ndarray, "2"]  # [m]
     width: float  # [m]

@@ -1,4 +1,4 @@
-"""A Gymnasium environment as a system to control: stepped on the host, never pretended to be pure."""
+"""A Gymnasium environment as a system to control, stepped on the host."""
 
 import copy
 import math
@@ -15,32 +15,35 @@ from handful.envs.gymnasium_task import (
     LearnedReward,
     LearnedTermination,
     action_space,
+    attribute,
     info_keys,
     notes_of,
     one_line,
     probe,
     task_of,
 )
+from handful.envs.info import TaskInfo
 from handful.envs.screen import backend, chosen
 from handful.errors import InputError
 from handful.task import Task
 
 Answer = TypeVar("Answer")
 
+MISSING = object()
 SCREENLESS = "no pictures are drawn, since there is neither a screen nor EGL (Debian: libegl1 and libgl1-mesa-dri)"
 
 
 class GymnasiumEnv:
     """A `gymnasium.Env` with a flat `Box` of observations, and a bounded `Box` of actions or `Discrete` ones.
 
-    `reward(obs, action, next_obs)` and `terminated(next_obs)` tell the planner what is wanted; they are written with
-    `jax.numpy`. They see the environment's own observation, and after it what `info` names of a step's info (zero at a
-    reset), which a model foretells and never sees. What is missing is learned: the observation grows by an
-    entry that holds the last reward, or whether the last step terminated, and the model predicts it like any other.
-    The rewards that count are always the environment's own. Discrete actions are one-hot vectors here; the category
-    with the greatest entry is the one carried out, the first of equals.
+    `reward(obs, action, next_obs)` and `terminated(next_obs)` are what planners use, written with `jax.numpy`. They
+    get the environment's own observation followed by the entries of a step's info that `info` names (zero at a reset),
+    which models predict but do not take as inputs. A function that is left out is learned: the observation is extended
+    by the last reward, or by whether the last step terminated, and the model predicts it like any other entry.
+    Reported returns always are the environment's own. Discrete actions are one-hot vectors; the category with the
+    greatest entry is taken, the first in a tie.
 
-    The environment is reset once here, to try these functions before any trial depends on them.
+    The constructor resets the environment once and tries these functions.
 
     >>> import gymnasium
     >>> env = GymnasiumEnv(gymnasium.make("Pendulum-v1"), names=("cos", "sin", "speed [rad/s]"))
@@ -49,49 +52,51 @@ class GymnasiumEnv:
     >>> env.reset(seed=3).shape
     (5,)
 
-    Raises `InputError` where the spaces are of another kind, where names or angles do not fit, and where a given
-    function cannot be used; in use, where the environment breaks Gymnasium's contract, raises, or is not finite.
+    Raises `InputError` if a space is missing or of another kind, names or angles do not fit, or a given function
+    cannot be used; in use, if the environment breaks Gymnasium's contract, raises, or returns values that are not
+    finite.
     """
 
     task: Task
-    notes: tuple[str, ...]  # sentences on what is learned or assumed, because nobody said it
+    notes: tuple[str, ...]  # sentences on what is learned or assumed
 
     def __init__(
         self,
         env: gymnasium.Env,
         *,
-        reward: Any = None,  # these may come from a user's file, so nothing is taken for granted
+        reward: Any = None,  # these may come from a user's file, so their types are checked
         terminated: Any = None,
         names: Any = None,  # strings
         angles: Any = (),  # indices
         info: Any = (),  # strings
-        memoryless: tuple[int, ...] = (),  # entries that a model foretells as they are, and never sees
-        physics: Any = None,  # equations for a belief, which are nothing to the environment itself
-        maker: Callable[[], gymnasium.Env] | None = None,  # of more like it, where its specification is not all
+        memoryless: tuple[int, ...] = (),  # entries that models predict as they are and never take as inputs
+        physics: Any = None,  # equations for a model; the environment does not use them
+        maker: Callable[[], gymnasium.Env] | None = None,  # makes copies, if the specification alone does not
+        task_info: TaskInfo | None = None,
     ) -> None:
-        self.env, self.physics, self._maker = env, physics, maker
+        self.env, self.physics, self.task_info, self._maker = env, physics, task_info, maker
         given = {"reward": reward, "terminated": terminated, "names": names, "angles": angles, "info": info}
         self.task, self._info = task_of(env, **given, memoryless=memoryless), info_keys(info)
-        self._backend = backend() if hasattr(env.unwrapped, "mujoco_renderer") else ""
+        self._backend = backend() if attribute(env.unwrapped, "mujoco_renderer", MISSING) is not MISSING else ""
         self.notes = (*notes_of(env, self.task), *((SCREENLESS,) if self._backend is None else ()))
-        self._draws = env.render_mode == "rgb_array" and self._backend is not None
+        self._draws = attribute(env, "render_mode", None) == "rgb_array" and self._backend is not None
         self._actions = action_space(env)
-        # read at every step, and slow to get at in a task
+        # Read at every step, where access to a task's arrays is slow.
         self._dtype, self._low, self._high = self.task.low.dtype, np.asarray(self.task.low), np.asarray(self.task.high)
         self._learns_reward = isinstance(self.task.reward, LearnedReward)
         self._learns_end = isinstance(self.task.terminated, LearnedTermination)
-        # of the environment's own observation
+        # Entries of the environment's own observation.
         self._size = self.task.obs_size - len(self._info) - self._learns_reward - self._learns_end
         self._time = 0  # [steps] since the reset
         probe(self.task, self.reset(seed=0))
 
     @property
-    def told_size(self) -> int:
-        """Entries of the observation that come before what is there to be learned."""
+    def given_size(self) -> int:
+        """The number of entries before those for a learned reward or termination."""
         return self._size + len(self._info)
 
     def reset(self, seed: int) -> Float[np.ndarray, "o"]:
-        """Start a trial. The same seed starts the same trial, as far as the environment keeps to that."""
+        """Start a trial: returns the first observation. The same seed starts the same trial if the environment can."""
         self._time = 0
         answer = self._ask(lambda: self.env.reset(seed=seed))
         if not isinstance(answer, tuple) or len(answer) != 2:
@@ -99,7 +104,7 @@ class GymnasiumEnv:
         return self._augmented(self._observed(answer[0]), [0.0] * len(self._info), 0.0, terminated=False)
 
     def step(self, action: Float[np.ndarray, "a"]) -> tuple[Float[np.ndarray, "o"], float, bool, bool]:
-        """Take the nearest allowed action: next_obs, reward, terminated, truncated."""
+        """Take the nearest allowed action. Returns next_obs, reward, terminated, truncated."""
         self._time += 1
         answer = self._ask(lambda: self.env.step(self._allowed(action)))
         if not isinstance(answer, tuple) or len(answer) != 5:
@@ -108,18 +113,20 @@ class GymnasiumEnv:
                 f"{_described(answer)} {self._where}"
             )
         obs, reward = self._observed(answer[0]), self._paid(answer[1])
-        terminated, truncated = bool(answer[2]), bool(answer[3])
+        terminated, truncated = self._flag("terminated", answer[2]), self._flag("truncated", answer[3])
         noted = [self._noted(answer[4], key) for key in self._info]
         return self._augmented(obs, noted, reward, terminated=terminated), reward, terminated, truncated
 
     def to_env_action(self, action: Float[np.ndarray, "a"]) -> Float[np.ndarray, "a"]:
-        """The action that `step` takes instead: inside the limits, or one category. Models learn from it."""
+        """Returns the action that `step` takes: clipped to the limits, or one-hot. Models learn from it."""
         if isinstance(self._actions, Discrete):
-            return np.eye(len(action), dtype=action.dtype)[np.argmax(action)]
+            one_hot = np.zeros_like(action)
+            one_hot[np.argmax(action)] = 1
+            return one_hot
         return np.clip(action, self._low, self._high)
 
     def draw(self) -> Frame | None:
-        """A picture of the system as it stands now; None where the environment gives none."""
+        """Returns a picture of the system now, or None if the environment draws none."""
         if not self._draws:
             return None
         try:
@@ -132,7 +139,7 @@ class GymnasiumEnv:
         return frame if frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3 else None
 
     def again(self) -> "GymnasiumEnv | None":
-        """Another one of the same, that does not draw; None where only this one exists, which has no specification."""
+        """Returns a copy that does not draw, or None if it cannot be duplicated, as without a specification."""
         spec = self.env.spec
         if spec is None:
             return None
@@ -146,16 +153,16 @@ class GymnasiumEnv:
         return other
 
     def close(self) -> None:
-        """Let go of windows and devices."""
+        """Release windows and devices."""
         self.env.close()
 
     @property
     def _where(self) -> str:
-        """The end of a complaint."""
+        """The end of an error message: when it happened."""
         return f"at step {self._time} of a trial; trials before this one are kept" if self._time else "at a reset"
 
     def _allowed(self, action: Float[np.ndarray, "a"]) -> Any:
-        """The nearest action that the environment takes, as it takes it."""
+        """The nearest allowed action, in the shape and type of the environment's action space."""
         space = self._actions
         if isinstance(space, Discrete):
             return space.start + np.argmax(action)
@@ -172,7 +179,7 @@ class GymnasiumEnv:
     def _observed(self, raw: Any) -> Float[np.ndarray, "own"]:
         try:
             with np.errstate(over="ignore"):
-                obs = np.array(raw, self._dtype)  # a copy, since the environment may go on to write in its own
+                obs = np.array(raw, self._dtype)  # a copy, since the environment may overwrite its own
         except (TypeError, ValueError):
             obs = np.empty(0)
         if obs.shape != (self._size,):
@@ -198,6 +205,16 @@ class GymnasiumEnv:
         if not math.isfinite(reward):
             raise InputError(f"the environment's reward must be finite, got {reward} {self._where}")
         return reward
+
+    def _flag(self, name: str, raw: Any) -> bool:
+        if isinstance(raw, bool | np.bool_):
+            return bool(raw)
+        try:
+            return bool(np.asarray(raw, float).item())
+        except (TypeError, ValueError):
+            raise InputError(
+                f"the environment's {name} must be one truth value, got {_described(raw)} {self._where}"
+            ) from None
 
     def _noted(self, info: Any, key: str) -> float:
         try:

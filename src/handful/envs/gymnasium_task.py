@@ -1,8 +1,8 @@
-"""The task of a Gymnasium environment: what is wanted, given where somebody gave it and learned where nobody did."""
+"""The task of a Gymnasium environment; a reward or termination that is not given is learned."""
 
 import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -15,16 +15,17 @@ from jaxtyping import Array, Bool, Float
 
 from handful.errors import InputError
 from handful.task import Task
+from handful.user_code import one_line
 
-DEFAULT_HORIZON = 1000  # [steps] of a trial that nobody else ends
+DEFAULT_HORIZON = 1000  # [steps] of a trial without a time limit
 
 UNCOMPILABLE = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
 
 
 class GivenReward(eqx.Module):
-    """A reward that knows only the first `size` entries: the environment's own, and those from a step's info."""
+    """A reward that gets the first `size` entries only: the environment's own, and those from a step's info."""
 
-    function: Any  # a user's, not to be relied on before it was tried
+    function: Any  # a user's, checked by `probe`
     size: int = eqx.field(static=True)
 
     def __call__(
@@ -34,7 +35,7 @@ class GivenReward(eqx.Module):
 
 
 class GivenTermination(eqx.Module):
-    """A termination that knows only the first `size` entries."""
+    """A termination that gets the first `size` entries only."""
 
     function: Any
     size: int = eqx.field(static=True)
@@ -44,7 +45,7 @@ class GivenTermination(eqx.Module):
 
 
 class LearnedReward(eqx.Module):
-    """The reward that the observation carries, so that a model predicts it."""
+    """The reward as an entry of the observation, so that a model predicts it."""
 
     index: int = eqx.field(static=True)
 
@@ -55,7 +56,7 @@ class LearnedReward(eqx.Module):
 
 
 class LearnedTermination(eqx.Module):
-    """The 0 or 1 that the observation carries, so that a model predicts it."""
+    """Termination as an entry of the observation, 0 or 1, so that a model predicts it."""
 
     index: int = eqx.field(static=True)
 
@@ -73,12 +74,13 @@ def task_of(
     info: Any = (),
     memoryless: tuple[int, ...] = (),
 ) -> Task:
-    """The task, whose observation goes on with `info`, then "reward" and "terminated" where these are to be learned.
+    """Returns the task; `info`, and "reward" and "terminated" if learned, are appended to the observation.
 
-    Raises `InputError` where spaces, names, angles or info cannot be used.
+    Raises `InputError` if spaces, names, angles or info cannot be used.
     """
     own, noted = _obs_size(env), info_keys(info)
-    low, high = _limits(action_space(env))
+    space = action_space(env)
+    low, high = _limits(space)
     missing = [name for name, function in (("reward", reward), ("terminated", terminated)) if function is None]
     size = own + len(noted)
     end = size + len(missing)
@@ -92,12 +94,12 @@ def task_of(
         horizon=_horizon(env) or DEFAULT_HORIZON,
         angles=_angles(angles, size),
         memoryless=(*memoryless, *range(own, end)),
-        categorical=isinstance(env.action_space, Discrete),
+        categorical=isinstance(space, Discrete),
     )
 
 
 def notes_of(env: gymnasium.Env, task: Task) -> tuple[str, ...]:
-    """Sentences on what is learned or assumed, because nobody said it."""
+    """Sentences on what is learned or assumed, because it is not given."""
     notes = {
         "the reward is learned from data, since no reward function is given": isinstance(task.reward, LearnedReward),
         "when a trial terminates is learned from data, since no terminated function is given": isinstance(
@@ -113,7 +115,7 @@ def notes_of(env: gymnasium.Env, task: Task) -> tuple[str, ...]:
 def probe(task: Task, obs: Float[np.ndarray, "o"]) -> None:
     """Try the given functions as a planner will: compiled, on one observation and the middle of the actions.
 
-    Raises `InputError` where one takes other arguments, cannot be compiled, raises, or gives anything but one finite
+    Raises `InputError` if one takes other arguments, cannot be compiled, raises, or returns anything but one finite
     number, or one truth value.
     """
     if isinstance(task.reward, GivenReward):
@@ -130,14 +132,9 @@ def probe(task: Task, obs: Float[np.ndarray, "o"]) -> None:
             raise InputError(f"terminated must return one truth value, got {_described(value)}")
 
 
-def one_line(error: BaseException) -> str:
-    """The message of an exception as part of a sentence."""
-    return " ".join(str(error).split()).rstrip(".") or "no message"
-
-
 def action_space(env: gymnasium.Env) -> Box | Discrete:
-    """The action space. Raises `InputError` where it is neither a bounded box of real numbers nor discrete."""
-    space: Any = env.action_space
+    """The action space. Raises `InputError` if it is neither a bounded box of real numbers nor discrete."""
+    space = attribute(env, "action_space")
     if isinstance(space, Discrete):
         return space
     if not isinstance(space, Box) or not np.issubdtype(space.dtype, np.floating):
@@ -148,28 +145,40 @@ def action_space(env: gymnasium.Env) -> Box | Discrete:
         raise InputError(
             f"the action space must be bounded, got {space}; give its Box finite limits for the planner to search in"
         )
+    if not space.low.size:
+        raise InputError(f"the action space must have at least one entry, got {space}")
     return space
 
 
+def attribute(env: Any, name: str, *default: Any) -> Any:
+    """An attribute of an environment. Raises `InputError` if it is missing and there is no default, or if it raises."""
+    try:
+        return getattr(env, name, *default)
+    except AttributeError as error:
+        raise InputError(f"the environment has no {name} ({one_line(error)})") from error
+    except Exception as error:
+        raise InputError(f"the environment's {name} raised {type(error).__name__}: {one_line(error)}") from error
+
+
 def _limits(space: Box | Discrete) -> tuple[np.ndarray, np.ndarray]:
-    """Least and greatest action; of one-hot ones where they are discrete."""
+    """Least and greatest action; discrete actions are one-hot."""
     if isinstance(space, Discrete):
         return np.zeros(int(space.n)), np.ones(int(space.n))
     return space.low.ravel(), space.high.ravel()
 
 
 def _obs_size(env: gymnasium.Env) -> int:
-    space = env.observation_space
-    if not isinstance(space, Box) or len(space.shape) != 1:
+    space = attribute(env, "observation_space")
+    if not isinstance(space, Box) or len(space.shape) != 1 or not space.low.size:
         raise InputError(
-            f"the observation space must be a flat Box, one number an entry, got {space}; images are not supported, "
+            f"the observation space must be a flat Box, one number per entry, got {space}; images are not supported, "
             "anything else can be wrapped in gymnasium.wrappers.FlattenObservation"
         )
     return space.shape[0]
 
 
 def info_keys(info: Any) -> tuple[str, ...]:
-    """The entries of a step's info that the observation goes on with. Raises `InputError` where they are no strings."""
+    """The entries of a step's info that are observed. Raises `InputError` if they are not distinct strings."""
     said = _listed(info)
     if not all(isinstance(key, str) for key in said) or len({*said}) < len(said):
         raise InputError(f"info must be distinct strings, entries of what a step returns as info, got {said}")
@@ -200,19 +209,26 @@ def _angles(angles: Any, size: int) -> tuple[int, ...]:
 
 
 def _dt(env: gymnasium.Env) -> float | None:
-    """The length of a control step [s]."""
-    dt: Any = getattr(env.unwrapped, "dt", None)
-    rate: Any = env.metadata.get("render_fps")
+    """The duration of a control step [s], or None if it is unknown."""
+    dt, metadata = attribute(env.unwrapped, "dt", None), attribute(env, "metadata")
+    if not isinstance(metadata, Mapping):
+        raise InputError(f"the environment's metadata must be a dictionary, got {metadata!r}")
+    rate: Any = metadata.get("render_fps")
     if _is_positive(dt):
         return float(dt)
     return 1 / float(rate) if _is_positive(rate) else None
 
 
 def _horizon(env: gymnasium.Env) -> int | None:
-    """The length of a trial [steps]."""
-    names = [name for name in ("_max_episode_steps", "max_episode_steps") if env.has_wrapper_attr(name)]
-    said: list[Any] = [env.spec.max_episode_steps if env.spec else None, *map(env.get_wrapper_attr, names)]
-    return next((int(steps) for steps in said if _is_positive(steps)), None)
+    """The time limit [steps], or None if there is none."""
+    spec = attribute(env, "spec")
+    said: list[Any] = [spec.max_episode_steps if spec else None]
+    layer: Any = env
+    while True:  # from the outermost wrapper to the environment itself
+        said += [attribute(layer, name, None) for name in ("_max_episode_steps", "max_episode_steps")]
+        if not isinstance(layer, gymnasium.Wrapper):
+            return next((int(steps) for steps in said if _is_positive(steps)), None)
+        layer = layer.env
 
 
 def _is_positive(value: Any) -> bool:
@@ -220,15 +236,15 @@ def _is_positive(value: Any) -> bool:
 
 
 def _tried(name: str, function: Any, **arguments: Array) -> Any:
-    """What a function answers when compiled."""
-    wanted = f"{name}({', '.join(arguments)})"
+    """The value of the compiled function."""
+    wanted = f"({', '.join(arguments)})"
     if not callable(function):
-        raise InputError(f"{wanted} must be a function, got {_described(function)}")
+        raise InputError(f"{name} must be a function of {wanted}, got {_described(function)}")
     values = tuple(arguments.values())
     try:
         inspect.signature(function).bind(*values)
     except TypeError:
-        raise InputError(f"{wanted} is what is called, got {name}{inspect.signature(function)}") from None
+        raise InputError(f"{name} must take {wanted}, got {name}{inspect.signature(function)}") from None
     try:
         return eqx.filter_jit(function)(*values)
     except UNCOMPILABLE as error:

@@ -1,18 +1,23 @@
 """PETS's half-cheetah: run forward. Its returns are not comparable with Gymnasium's HalfCheetah."""
 
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo says nothing of its types.
+# MuJoCo has no type stubs.
+
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax.numpy as jnp
-import mujoco
 import numpy as np
 from jaxtyping import Array, Float
 
 from handful.envs.gymnasium_adapter import GymnasiumEnv
-from handful.envs.mujoco_system import AbstractMujocoSystem, installed
+from handful.envs.info import Published, TaskInfo
+from handful.envs.mujoco_system import AbstractMujocoSystem, installed, simulated
 from handful.fields import Real, real
 from handful.task import never
+
+if TYPE_CHECKING:
+    import mujoco
 
 JOINTS = ("back thigh", "back shin", "back foot", "front thigh", "front shin", "front foot")
 
@@ -29,7 +34,7 @@ class RunReward(eqx.Module):
 
 
 class HalfCheetah(AbstractMujocoSystem):
-    """Forward velocity over the last step, then all positions but the place along the track, then all velocities."""
+    """Observes forward velocity over the last step, positions except along the track, velocities."""
 
     def __init__(self) -> None:
         self.set_up(cheetah(), reward=RunReward(), substeps=5, steps=1000, camera="track")
@@ -37,19 +42,21 @@ class HalfCheetah(AbstractMujocoSystem):
     def start(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "9"], Float[np.ndarray, "9"]]:
         return rng.normal(0.0, 0.001, 9), rng.normal(0.0, 0.001, 9)
 
-    def seen(self, data: mujoco.MjData, before: mujoco.MjData) -> Float[np.ndarray, "18"]:
+    def seen(self, data: "mujoco.MjData", before: "mujoco.MjData") -> Float[np.ndarray, "18"]:
         velocity = (data.qpos[0] - before.qpos[0]) / self.dt
         return np.concatenate([[velocity], data.qpos[1:], data.qvel])
 
     def state_of(self, obs: Float[Array, "18"]) -> tuple[Float[Array, "9"], Float[Array, "9"]]:
-        return obs[:9].at[0].set(0.0), obs[9:]  # the same all along the track
+        return obs[:9].at[0].set(0.0), obs[9:]  # the dynamics are the same all along the track
 
     def observed(self, obs: Float[Array, "18"], q: Float[Array, "9"], v: Float[Array, "9"]) -> Float[Array, "18"]:
         return jnp.concatenate([q.at[0].divide(self.dt), v])
 
 
-def cheetah() -> mujoco.MjModel:
-    """Gymnasium's half-cheetah, its mass set by a call, since MuJoCo will no longer read it from the file."""
+def cheetah() -> "mujoco.MjModel":
+    """Gymnasium's half-cheetah, its mass set by a call, since newer MuJoCo does not read it from the file."""
+    import mujoco
+
     spec = mujoco.MjSpec.from_file(installed("half_cheetah.xml"))
     mass, spec.compiler.settotalmass = spec.compiler.settotalmass, -1.0
     model = spec.compile()
@@ -59,7 +66,7 @@ def cheetah() -> mujoco.MjModel:
 
 
 def half_cheetah_pets() -> GymnasiumEnv:
-    """The task, ready to learn. Nets see the pitch as sine and cosine, and the velocity not at all: it is foretold.
+    """Returns the adapted environment. Models get sine and cosine of the pitch; velocity is an output only.
 
     Source: [Chua18] appendix, and its released environment. Deviates: no.
     """
@@ -73,3 +80,15 @@ def half_cheetah_pets() -> GymnasiumEnv:
         angles=(2,),
         memoryless=(0,),
     )
+
+
+INFO = TaskInfo(
+    name="half-cheetah-pets",
+    make=half_cheetah_pets,
+    summary="a two-legged cheetah runs forward in a plane (PETS's task; needs MuJoCo)",
+    reference="zero action -0.2, random -302, published PETS 4205 after 50 trials",
+    solved_return=4205.0,
+    settings="legs",
+    published=Published((200, 200, 200, 200), (2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4), 1e-3, 500, 30),
+    truth=simulated,
+)

@@ -1,7 +1,7 @@
-"""What Gymnasium's own tasks pay and when they end, written so that a planner can ask it.
+"""Rewards and terminations of Gymnasium's own tasks as functions for planners.
 
-A runner's forward velocity is the mean over the step, which the observation does not show: it is read from the last
-entry, where the adapter keeps what the step's info says of it.
+A runner's forward velocity is the mean over the step, which the observation does not hold: it is read from the last
+entry, where the adapter puts the value from the step's info.
 """
 
 import equinox as eqx
@@ -12,7 +12,7 @@ from handful.fields import Real, real
 
 
 class Outside(eqx.Module):
-    """Whether an entry has left its interval. What holds on the very edge is left open: floats do not meet it."""
+    """Returns true if an entry is not inside its open interval."""
 
     low: Float[Array, "o"]
     high: Float[Array, "o"]
@@ -22,7 +22,7 @@ class Outside(eqx.Module):
 
 
 class Upright(eqx.Module):
-    """One number for each step that leaves the trial running, another for the one that ends it."""
+    """`running` for each step that continues the trial, `ending` for the one that ends it."""
 
     fallen: Outside
     running: Real = real(1.0)

@@ -1,13 +1,10 @@
-"""From what a user calls a task to an environment: a built-in name, `gymnasium:ID`, or `path/to/file.py:NAME`."""
+"""Environments by name: a built-in one, `gymnasium:ID`, or `path/to/file.py:NAME`."""
 
 import contextlib
 import difflib
 import importlib
-import importlib.util
 import inspect
 import re
-import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -21,28 +18,38 @@ from gymnasium.envs.registration import load_env_creator
 
 from handful.envs.base import AbstractEnv
 from handful.envs.gymnasium_adapter import GymnasiumEnv
-from handful.envs.gymnasium_task import one_line
+from handful.envs.gymnasium_task import attribute
 from handful.envs.known_tasks import KNOWN
-from handful.envs.registry import TASKS
+from handful.envs.registry import FILE_MODULE, TASKS, info_of
 from handful.errors import InputError
+from handful.task import Task
+from handful.user_code import article, instantiated, module_of, one_line
 
-BESIDE = ("reward", "terminated", "names", "angles", "info", "physics")  # what is picked up next to a gymnasium.Env
+BESIDE = ("reward", "terminated", "names", "angles", "info", "physics")  # names read from the file of a gymnasium.Env
+
+TRANSPARENT = (  # wrappers that leave observations, rewards and ends as they are
+    gymnasium.wrappers.OrderEnforcing,
+    gymnasium.wrappers.PassiveEnvChecker,
+    gymnasium.wrappers.RecordEpisodeStatistics,
+    gymnasium.wrappers.TimeLimit,
+)
 
 
 def load(name: str) -> AbstractEnv | GymnasiumEnv:
-    """The environment that `name` stands for.
+    """Returns the environment of that name.
 
-    In a file, NAME is an `AbstractEnv` instance or class, or a `gymnasium.Env` class or factory; beside the latter,
-    module-level `reward(obs, action, next_obs)`, `terminated(obs)`, `names`, `angles`, `info` and `physics` are picked
-    up. A user's file is run, so load only what you trust.
+    In a file, NAME is an `AbstractEnv` instance or class, or a `gymnasium.Env` class or factory; for the latter,
+    module-level `reward(obs, action, next_obs)`, `terminated(obs)`, `names`, `angles`, `info` and `physics` are used.
+    A module-level `INFO`, a `TaskInfo`, declares what is known of the task. The file is run, so load only what you
+    trust.
 
     >>> load("point-mass").task.action_size
     2
 
-    Raises `InputError` where there is no such task, and where it is there but cannot be used.
+    Raises `InputError` if there is no such task, or if it cannot be used.
     """
     if name in TASKS:
-        return TASKS[name].load()
+        return _built_in(name)
     scheme, _, rest = name.partition(":")
     if scheme == "gymnasium":
         return _from_gymnasium(rest)
@@ -59,11 +66,55 @@ def load(name: str) -> AbstractEnv | GymnasiumEnv:
     )
 
 
+def as_env(env: Any) -> AbstractEnv | GymnasiumEnv:
+    """Returns an environment that agents can act in: loads a task's name, adapts a `gymnasium.Env`.
+
+    Reward and termination are known for the tasks in `known_tasks` made without options or further wrappers. For others
+    pass them to `GymnasiumEnv`; otherwise they are learned.
+
+    Raises `InputError` for anything else, and if the environment cannot be used.
+    """
+    if isinstance(env, AbstractEnv | GymnasiumEnv):
+        return env
+    if isinstance(env, str):
+        return load(env)
+    if isinstance(env, gymnasium.Env):
+        spec = attribute(env, "spec")
+        identity = str(spec.id) if spec is not None and _is_plain(env) else ""
+        with _named(type(env.unwrapped).__name__):
+            return _adapted(env, identity)
+    got = f"the class {env.__name__}; make an instance of it" if isinstance(env, type) else article(type(env).__name__)
+    raise InputError(f"an environment must be a task's name, an AbstractEnv or a gymnasium.Env, got {got}")
+
+
+def _adapted(env: gymnasium.Env, identity: str) -> GymnasiumEnv:
+    given = KNOWN[identity].given(env) if identity in KNOWN else {}
+    return GymnasiumEnv(env, **given, task_info=info_of(f"gymnasium:{identity}") if identity else None)
+
+
+def _is_plain(env: gymnasium.Env) -> bool:
+    """Returns true if the environment is as `gymnasium.make` returns it without options."""
+    while isinstance(env, gymnasium.Wrapper):
+        if type(env) not in TRANSPARENT:
+            return False
+        env = env.env
+    return env.spec is not None and set(env.spec.kwargs) <= {"render_mode"}
+
+
+def _built_in(name: str) -> AbstractEnv | GymnasiumEnv:
+    try:
+        return info_of(name).make()
+    except ModuleNotFoundError as error:
+        if error.name != "mujoco":
+            raise
+        raise InputError("this task needs MuJoCo; install it with: pip install 'handful[mujoco]'") from error
+
+
 def _from_gymnasium(identity: str) -> GymnasiumEnv:
     try:
         package, _, bare = identity.rpartition(":")
         if package:
-            importlib.import_module(package)  # it registers its environments
+            importlib.import_module(package)  # which registers its environments
         entry = gymnasium.spec(bare).entry_point
         drawing = _drawing(load_env_creator(entry) if isinstance(entry, str) else entry)
         env = gymnasium.make(bare, disable_env_checker=True, **drawing)
@@ -76,15 +127,14 @@ def _from_gymnasium(identity: str) -> GymnasiumEnv:
         ) from error
     except Exception as error:
         raise InputError(f"gymnasium:{identity} cannot be made: {type(error).__name__}: {one_line(error)}") from error
-    given = KNOWN[identity].given(env) if identity in KNOWN else {}
     with _named(f"gymnasium:{identity}"):
-        return GymnasiumEnv(env, **given)
+        return _adapted(env, identity)
 
 
 def _from_file(path: Path, member: str) -> AbstractEnv | GymnasiumEnv:
     if not path.is_file():
         raise InputError(f"there is no file {path}; name an environment as path/to/file.py:NAME")
-    module = _module(path)
+    module = module_of(path, FILE_MODULE)
     if not member or not hasattr(module, member):
         there = ", ".join(_environments(module)) or "nothing that looks like one"
         raise InputError(
@@ -94,57 +144,24 @@ def _from_file(path: Path, member: str) -> AbstractEnv | GymnasiumEnv:
         )
     value = getattr(module, member)
     env = _made(path, member, value)
+    with _named(str(path)):
+        info = info_of(f"{path}:{member}")
     if isinstance(env, AbstractEnv):
         with _named(f"{path}:{member}"):
             _check(env)
         return env
     beside = {name: getattr(module, name) for name in BESIDE if hasattr(module, name)}
     with _named(str(path)):
-        return GymnasiumEnv(env, **beside, maker=None if env is value else value)
-
-
-def _module(path: Path) -> ModuleType:
-    """Run a file as `python FILE` would: what lies beside it can be imported."""
-    name = f"handful_task_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path} is no Python file; name an environment as path/to/file.py:NAME")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise InputError(
-            f"{path} raised {type(error).__name__} when imported, at line {_line(path, error)}: {one_line(error)}"
-        ) from error
-    finally:
-        sys.path.remove(folder)
-    return module
+        return GymnasiumEnv(env, **beside, maker=None if env is value else value, task_info=info)
 
 
 def _made(path: Path, member: str, value: Any) -> AbstractEnv | gymnasium.Env:
-    """The environment that a member of a file is or makes."""
+    """Returns the environment that a member of a file is or makes."""
     made = value
-    if callable(value) and not isinstance(value, AbstractEnv | gymnasium.Env):
-        try:
-            inspect.signature(value).bind()
-        except (TypeError, ValueError):
-            raise InputError(
-                f"{path}:{member} must be made without arguments, but takes {_signature(value)}; give them defaults, "
-                "or name a function without arguments that makes it"
-            ) from None
-        try:
-            made = value(**_drawing(value))
-        except Exception as error:
-            raise InputError(
-                f"{path}:{member} raised {type(error).__name__} when made, at line {_line(path, error)}: "
-                f"{one_line(error)}"
-            ) from error
+    if not isinstance(value, AbstractEnv | gymnasium.Env):
+        made = instantiated(f"{path}:{member}", value, **_drawing(value))
     if not isinstance(made, AbstractEnv | gymnasium.Env):
-        what = f"is {_article(made)}" if made is value else f"makes {_article(made)}"
+        what = f"{'is' if made is value else 'makes'} {article(type(made).__name__)}"
         raise InputError(
             f"{path}:{member} {what}; it must be an AbstractEnv, or a gymnasium.Env class or a function that makes one"
         )
@@ -152,8 +169,14 @@ def _made(path: Path, member: str, value: Any) -> AbstractEnv | gymnasium.Env:
 
 
 def _check(env: AbstractEnv) -> None:
-    """One reset and one step, by shape and value, before any trial depends on them."""
+    """Check shapes, types and values of one reset and one step."""
     task = env.task
+    if not isinstance(task, Task):
+        raise InputError(f"its task must be a Task, got {article(type(task).__name__)}")
+    if not task.action_size or not task.obs_size:
+        raise InputError(
+            f"a task must have an action and an observation, got {task.action_size} actions and {task.obs_size} names"
+        )
     try:
         state, obs = eqx.filter_jit(env.reset)(jax.random.key(0))
         _, step = eqx.filter_jit(env.step)(jax.random.key(1), state, (task.low + task.high) / 2)
@@ -167,17 +190,20 @@ def _check(env: AbstractEnv) -> None:
         "an observation": (step.obs, (task.obs_size,)),
         "a reward": (step.reward, ()),
         "terminated": (step.terminated, ()),
-        "what the task's reward function gives": (wanted, ()),
+        "the value of the task's reward function": (wanted, ()),
     }
     for what, (value, shape) in quantities.items():
         if jnp.shape(value) != shape:
             raise InputError(f"{what} must have the shape {shape}, got {jnp.shape(value)}")
         if not jnp.isfinite(value).all():
             raise InputError(f"{what} must be finite in a first step, got {value}")
+        wanted_type = jnp.result_type(bool if what == "terminated" else float)
+        if "reward" not in what and jnp.result_type(value) != wanted_type:
+            raise InputError(f"{what} must be of type {wanted_type}, got {jnp.result_type(value)}")
 
 
 def _environments(module: ModuleType) -> list[str]:
-    """Public members that can stand behind a colon."""
+    """Public members that NAME can be."""
     kinds = (AbstractEnv, gymnasium.Env)
 
     def fits(value: Any) -> bool:
@@ -188,42 +214,21 @@ def _environments(module: ModuleType) -> list[str]:
 
 
 def _drawing(maker: Any) -> dict[str, Any]:
-    """The argument that makes an environment draw into arrays, where its maker says that it can."""
+    """The argument that makes an environment draw into arrays, if its maker declares that it can."""
     metadata = getattr(maker, "metadata", None)
     modes = metadata.get("render_modes") if isinstance(metadata, dict) else None
-    takes = inspect.signature(maker).parameters
+    try:
+        takes = inspect.signature(maker).parameters
+    except (TypeError, ValueError):  # no callable, or one that does not tell
+        return {}
     named = "render_mode" in takes or any(each.kind is each.VAR_KEYWORD for each in takes.values())
     return {"render_mode": "rgb_array"} if named and "rgb_array" in (modes or ()) else {}
 
 
 @contextlib.contextmanager
 def _named(what: str) -> Iterator[None]:
-    """Say of which environment a complaint is."""
+    """Prefix errors with the name of the environment."""
     try:
         yield
     except InputError as error:
         raise InputError(f"{what}: {error}") from error
-
-
-def _line(path: Path, error: BaseException) -> int:
-    """The line of a user's file that an exception came from."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return error.lineno or 1
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).resolve() == path.resolve()
-    ]
-    return next((line for line in reversed(lines) if line), 1)
-
-
-def _signature(value: Any) -> str:
-    try:
-        return str(inspect.signature(value))
-    except (TypeError, ValueError):
-        return "arguments that cannot be told"
-
-
-def _article(value: Any) -> str:
-    name = type(value).__name__
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"

@@ -1,4 +1,4 @@
-"""Gymnasium's MountainCarContinuous-v0: a car too weak for its hill must first go the other way."""
+"""Gymnasium's MountainCarContinuous-v0: a car too weak for its hill must first drive the other way."""
 
 import equinox as eqx
 import jax
@@ -6,8 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from handful.data.grid import Axis, TaskGrid
 from handful.envs import drawing
 from handful.envs.base import AbstractEnv, Frame
+from handful.envs.info import PolicyPreset, TaskInfo
+from handful.envs.own_equations import exact
 from handful.fields import Real, real
 from handful.task import Task
 from handful.types import Step
@@ -16,7 +19,7 @@ GOAL = 0.45  # where the flag stands
 
 
 class Arrived(eqx.Module):
-    """Whether the car is at the flag or beyond, and does not roll back."""
+    """Returns true if the car is at the flag or beyond, and does not roll back."""
 
     place: Real = real(GOAL)
     speed: Real = real(0.0)  # [1/step] at least
@@ -26,7 +29,7 @@ class Arrived(eqx.Module):
 
 
 class FlagReward(eqx.Module):
-    """`prize` for the step that arrives, less `effort` a^2 for every step, of the action as given."""
+    """`prize` for the step that arrives, minus `effort` a^2 for every step, with the action as given."""
 
     arrived: Arrived = eqx.field(default_factory=Arrived)
     prize: Real = real(100.0)
@@ -44,7 +47,7 @@ def _task() -> Task:
         low=-jnp.ones(1),
         high=jnp.ones(1),
         names=("place", "speed [1/step]"),
-        dt=1 / 30,  # as Gymnasium shows it; the physics counts in steps
+        dt=1 / 30,  # as Gymnasium renders it; the dynamics are per step
         horizon=999,
         terminated=Arrived(),
     )
@@ -67,7 +70,7 @@ class MountainCar(AbstractEnv):
     power: Float[Array, ""] = real(0.0015)  # [1/step^2] at full action
     gravity: Float[Array, ""] = real(0.0025)  # [1/step^2] on a slope of one
     speed_limit: Float[Array, ""] = real(0.07)  # [1/step]
-    track: Float[Array, "2"] = real((-1.2, 0.6))  # its ends; the left one is a wall that stops the car
+    track: Float[Array, "2"] = real((-1.2, 0.6))  # its ends; the left one stops the car
     start: Float[Array, "2"] = real((-0.6, -0.4))  # the start is uniform between, at rest
 
     def reset(self, key: PRNGKeyArray) -> tuple[Float[Array, "2"], Float[Array, "2"]]:
@@ -116,5 +119,17 @@ class MountainCar(AbstractEnv):
 
 
 def _ground(places: Float[np.ndarray, "points"]) -> Float[np.ndarray, "points 2"]:
-    """The hill, so placed that it and its flag are in the middle of the picture."""
+    """Points of the hill, shifted to the middle of the picture."""
     return np.stack([places + 0.3, 0.45 * np.sin(3 * places) - 0.1], axis=-1)
+
+
+INFO = TaskInfo(
+    name="mountain-car-continuous-v0",
+    make=MountainCar,
+    summary="drive a weak car up its hill by going the other way first (Gymnasium's MountainCarContinuous-v0)",
+    reference="zero action 0, random -33",
+    solved_return=90.0,
+    preset=PolicyPreset(200_000, 0.999, num_envs=8, num_steps=128),
+    grid=TaskGrid(lambda n, m: (Axis(0, n, -1.2, 0.6), Axis(1, m, -0.07, 0.07)), 2, table=(31, 31), tiles=(8, 8)),
+    truth=exact,
+)

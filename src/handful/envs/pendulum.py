@@ -1,4 +1,4 @@
-"""The torque-limited pendulum: too weak to lift itself in one go, so it must swing."""
+"""The torque-limited pendulum: its motor is too weak to lift the rod without swinging it first."""
 
 from typing import Any
 
@@ -8,9 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from handful.data.grid import Axis, TaskGrid, turn
 from handful.envs import drawing
 from handful.envs.base import AbstractEnv, Frame
+from handful.envs.info import PolicyPreset, TaskInfo
+from handful.envs.own_equations import Stepped, exact, positive
 from handful.fields import real
+from handful.models.physics_laws import Map
+from handful.models.physics_learner import PhysicsLearner
 from handful.task import Task
 from handful.types import Step
 
@@ -102,5 +107,22 @@ class Pendulum(AbstractEnv):
 
 
 def _direction(theta: Any) -> Float[np.ndarray, "*points 2"]:
-    """The way from the hinge to the tip: theta counts anticlockwise from the top."""
+    """The unit vector from the hinge to the tip; theta is anticlockwise from the top."""
     return np.stack([-np.sin(theta), np.cos(theta)], axis=-1)
+
+
+def _physics(env: Pendulum) -> PhysicsLearner:
+    return PhysicsLearner(Map(Stepped(env, dict)), positive(mass=env.mass, length=env.length))
+
+
+INFO = TaskInfo(
+    name="pendulum",
+    make=Pendulum,
+    summary="swing a rod up with a motor too weak to lift it in one go, and hold it (Gymnasium's Pendulum-v1)",
+    reference="zero action and random both about -1200, about -150 can be had",  # mean of 16 starts planned by iCEM
+    solved_return=-200.0,
+    preset=PolicyPreset(150_000, 0.9, num_envs=4, num_steps=256, scale_imagined=False, minibatch_size=64),
+    grid=TaskGrid(lambda n, m: (turn(0, n), Axis(1, m, -8.0, 8.0)), 2, table=(21, 21), tiles=(12, 12)),
+    physics=_physics,
+    truth=exact,
+)

@@ -1,18 +1,23 @@
-"""Gymnasium's Pendulum-v1 to the letter: the same pendulum, seen as cosine, sine and speed."""
+"""Gymnasium's Pendulum-v1 exactly: the same pendulum, observed as cosine, sine and speed."""
+
+import dataclasses
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from handful.data.grid import Axis, TaskGrid, turn
+from handful.envs import pendulum
 from handful.envs.base import AbstractEnv, Frame
+from handful.envs.info import TaskInfo
 from handful.envs.pendulum import TORQUE_LIMIT, Pendulum, UprightReward
 from handful.task import Task
 from handful.types import Step
 
 
 class SeenUprightReward(eqx.Module):
-    """`UprightReward` of observations that show the angle by its cosine and sine."""
+    """`UprightReward` of observations that hold the cosine and sine of the angle."""
 
     reward: UprightReward = eqx.field(default_factory=UprightReward)
 
@@ -34,7 +39,7 @@ def _task() -> Task:
 
 
 class PendulumV1(AbstractEnv):
-    """Swing a rod up and hold it, without seeing the angle as a number.
+    """Swing a rod up and hold it; the observation holds the angle's cosine and sine.
 
     >>> import jax
     >>> env = PendulumV1()
@@ -69,5 +74,20 @@ def _seen(state: Float[Array, "2"]) -> Float[Array, "3"]:
 
 
 def _state(obs: Float[Array, "3"]) -> Float[Array, "2"]:
-    """The state but for whole turns."""
+    """The state, up to whole turns."""
     return jnp.stack([jnp.arctan2(obs[1], obs[0]), obs[2]])
+
+
+INFO = TaskInfo(
+    name="pendulum-v1",
+    make=PendulumV1,
+    summary="the same pendulum, its angle seen as cosine and sine (exactly Gymnasium's Pendulum-v1)",
+    reference=pendulum.INFO.reference,
+    solved_return=-200.0,
+    # Held at an angle by its motor, the pendulum earns more than hanging down; only a discount that looks beyond the
+    # duration of the swing gives that up.
+    preset=dataclasses.replace(
+        pendulum.INFO.preset, discount=0.97, gae_lambda=0.9, num_envs=8, num_steps=128, falling=True
+    ),
+    grid=TaskGrid(lambda n, m: (turn((0, 1), n), Axis(2, m, -8.0, 8.0)), 3, table=(21, 21), tiles=(12, 12)),
+)

@@ -6,10 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from handful.data.grid import Axis, TaskGrid
 from handful.envs import drawing
 from handful.envs.base import AbstractEnv, Frame
+from handful.envs.info import TaskInfo
+from handful.envs.own_equations import Named, Stepped, exact, positive
 from handful.errors import InputError
 from handful.fields import real
+from handful.models.physics_laws import Map
+from handful.models.physics_learner import PhysicsLearner
 from handful.task import Task
 from handful.types import Step
 
@@ -31,7 +36,7 @@ class QuadraticReward(eqx.Module):
 def _task() -> Task:
     return Task(
         reward=QuadraticReward(),
-        low=jnp.array([-6.0, -8.0]),  # [N] the best plan from any start stays inside
+        low=jnp.array([-6.0, -8.0]),  # [N] the best plan from any start does not reach them
         high=jnp.array([6.0, 8.0]),
         names=("px [m]", "py [m]", "vx [m/s]", "vy [m/s]"),
         dt=0.1,
@@ -42,7 +47,7 @@ def _task() -> Task:
 class PointMass(AbstractEnv):
     """Bring a mass to rest at the origin; it is heavier along y. The state is the observation.
 
-    Planners are judged by it: the limits do not bind on the best plan, which `planning.lqr` gives in closed form as
+    A reference for planners: the limits do not bind on the best plan, which `planning.lqr` gives in closed form as
     `Regulator(*env.dynamics(), *env.cost())`.
 
     >>> import jax
@@ -82,8 +87,7 @@ class PointMass(AbstractEnv):
     def cost(self) -> tuple[Float[Array, "4 4"], Float[Array, "2 2"]]:
         """Q and R of the reward.
 
-        Raises:
-            InputError: where the task was given a reward of another kind, which has no such matrices.
+        Raises `InputError` if the task has a reward of another kind.
         """
         reward = self.task.reward
         if not isinstance(reward, QuadraticReward):
@@ -105,3 +109,29 @@ class PointMass(AbstractEnv):
                 drawing.Disc(position, 0.04, drawing.PAPER),
             ],
         )
+
+
+def _physics(env: PointMass) -> PhysicsLearner:
+    guesses = positive(mass_x=env.mass[0], mass_y=env.mass[1], damping_x=env.damping[0], damping_y=env.damping[1])
+    return PhysicsLearner(Map(Stepped(env, _along_axes)), guesses)
+
+
+def _along_axes(parameters: Named) -> dict[str, Float[Array, "2"]]:
+    return {what: jnp.stack([parameters[f"{what} {axis}"] for axis in "xy"]) for what in ("mass", "damping")}
+
+
+INFO = TaskInfo(
+    name="point-mass",
+    make=PointMass,
+    summary="bring a mass to rest at the origin of a plane: linear dynamics, quadratic cost",
+    reference="zero action about -106, random about -1040, -14 at best",  # by the linear-quadratic regulator, exactly
+    solved_return=-20.0,
+    grid=TaskGrid(
+        lambda *cells: tuple(Axis(entry, number, -3.0, 3.0) for entry, number in enumerate(cells)),
+        4,
+        table=(9, 9, 9, 9),
+        tiles=(5, 5, 5, 5),
+    ),
+    physics=_physics,
+    truth=exact,
+)

@@ -1,25 +1,30 @@
 """PETS's pusher: an arm of seven joints pushes a cylinder across a table to a mark."""
 
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo says nothing of its types.
+# MuJoCo has no type stubs.
+
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax.numpy as jnp
-import mujoco
 import numpy as np
 from jaxtyping import Array, Float
 
 from handful.envs.gymnasium_adapter import GymnasiumEnv
-from handful.envs.mujoco_system import AIM, MOVED, STEEL, AbstractMujocoSystem, installed, photographed
+from handful.envs.info import Published, TaskInfo
+from handful.envs.mujoco_system import AIM, MOVED, STEEL, AbstractMujocoSystem, installed, photographed, simulated
 from handful.envs.reacher_7dof import LINKS, reached
 from handful.fields import Real, real
 from handful.task import never
 
-BASE = (0.0, -0.6, 0.0)  # [m] the shoulder's place
-TO_WRIST = (*LINKS[:-1], (0.0, 0.0, 0.0))  # what the model calls the tip is the wrist
-HOME = (0.45, -0.05, -0.275)  # [m] of the object, where its slides are at zero
+if TYPE_CHECKING:
+    import mujoco
+
+BASE = (0.0, -0.6, 0.0)  # [m] of the shoulder
+TO_WRIST = (*LINKS[:-1], (0.0, 0.0, 0.0))  # the model's body named tip is the wrist
+HOME = (0.45, -0.05, -0.275)  # [m] of the object with its slides at zero
 GOAL = (0.45, -0.05, -0.323)  # [m]
-OBJECT = (-0.25, 0.15)  # [m] its slides, along y and along x, at the start of a trial in the mean
+OBJECT = (-0.25, 0.15)  # [m] mean of its slides, along y and along x, at the start of a trial
 
 
 class PushReward(eqx.Module):
@@ -39,7 +44,7 @@ class PushReward(eqx.Module):
 
 
 class Pusher(AbstractMujocoSystem):
-    """Joint angles, joint velocities, place of the tip, place of the object."""
+    """Observes joint angles, joint velocities, position of the tip, position of the object."""
 
     def __init__(self) -> None:
         self.set_up(table(), reward=PushReward(), substeps=4, steps=150, camera="view")
@@ -49,12 +54,12 @@ class Pusher(AbstractMujocoSystem):
         speed = rng.uniform(-0.005, 0.005, 7)
         return np.concatenate([np.zeros(7), pushed, np.zeros(2)]), np.concatenate([speed, np.zeros(4)])
 
-    def seen(self, data: mujoco.MjData, before: mujoco.MjData) -> Float[np.ndarray, "20"]:
+    def seen(self, data: "mujoco.MjData", before: "mujoco.MjData") -> Float[np.ndarray, "20"]:
         places = data.body("tips_arm").xpos, data.body("object").xpos
         return np.concatenate([data.qpos[:7], data.qvel[:7], *places])
 
     def state_of(self, obs: Float[Array, "20"]) -> tuple[Float[Array, "11"], Float[Array, "11"]]:
-        """Nothing tells how fast the object slides, so it stands still."""
+        """The observation does not determine the object's velocity, which is taken as zero."""
         away = obs[17:20] - jnp.asarray(HOME)
         slides = jnp.stack([away[1], away[0]])  # along y and along x
         return jnp.concatenate([obs[:7], slides, jnp.zeros(2)]), jnp.concatenate([obs[7:14], jnp.zeros(4)])
@@ -64,12 +69,14 @@ class Pusher(AbstractMujocoSystem):
         return jnp.concatenate([q[:7], v[:7], tip, pushed])
 
 
-def table() -> mujoco.MjModel:
+def table() -> "mujoco.MjModel":
     """Gymnasium's pusher, whose shoulder turns a little further and whose object can be pushed.
 
-    The object weighs nothing; its slides have an armature. Since version 3 MuJoCo measures how hard a contact is by
-    weight alone, so an arm would pass through the object: here the armature counts, as it did when the task was made.
+    The object has no mass; its slides have an armature. Since version 3 MuJoCo derives the stiffness of a contact from
+    mass alone, so the arm would pass through the object: here the armature counts too, as when the task was made.
     """
+    import mujoco
+
     spec = mujoco.MjSpec.from_file(installed("pusher.xml"))
     spec.joint("r_shoulder_pan_joint").range = (-2.2854, 2.0)
     for geom in spec.geoms:
@@ -85,12 +92,24 @@ def table() -> mujoco.MjModel:
 
 
 def pusher_7dof() -> GymnasiumEnv:
-    """The task, ready to learn.
+    """Returns the adapted environment.
 
-    Source: [Chua18] appendix, and its released environment. Deviates: the environment is paid by the observation after
-    the step, as its planner always was, and not by the one before.
+    Source: [Chua18] appendix, and its released environment. Deviates: the reward is of the observation after the step,
+    as in the original's planner, and not of the one before.
     """
     joints = [f"joint {number} [rad]" for number in range(1, 8)]
     speeds = [f"joint {number} [rad/s]" for number in range(1, 8)]
     places = [f"{what} {axis} [m]" for what in ("tip", "object") for axis in "xyz"]
     return GymnasiumEnv(Pusher(), reward=PushReward(), terminated=never, names=(*joints, *speeds, *places))
+
+
+INFO = TaskInfo(
+    name="pusher-7dof",
+    make=pusher_7dof,
+    summary="an arm of seven joints pushes a cylinder to a mark (PETS's task; needs MuJoCo)",
+    reference="zero action -143, random -294, the original -79 after 18 trials",
+    solved_return=-79.0,
+    settings="arm",
+    published=Published((200, 200, 200), (2.5e-4, 5e-4, 5e-4, 7.5e-4), 1e-3, 500, 25),
+    truth=simulated,
+)

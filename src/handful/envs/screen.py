@@ -1,4 +1,4 @@
-"""Where MuJoCo can draw: on a screen, or without one by EGL."""
+"""Selects how MuJoCo draws: on a screen, or without one by EGL."""
 
 import contextlib
 import ctypes
@@ -8,10 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-CHOICE = "MUJOCO_GL"  # the environment variable by which MuJoCo is told
-SECONDS = 30.0  # that a trial of a driver may take
+CHOICE = "MUJOCO_GL"  # the environment variable that MuJoCo reads
+SECONDS = 30.0  # that the test of a driver may take
 
-# All that a picture needs, on an empty scene. What it prints is of no interest, only whether it lives to its end.
+# All that a picture needs, on an empty scene. Only the exit code matters.
 TRIAL = """
 import mujoco, mujoco.egl
 context = mujoco.egl.GLContext(8, 8)
@@ -21,9 +21,9 @@ mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), 100)
 
 
 def backend() -> str | None:
-    """What `MUJOCO_GL` must say for pictures to be drawn: nothing ("") where it was set or there is a screen.
+    """Returns the value of `MUJOCO_GL` with which pictures can be drawn; "" if it is set or there is a screen.
 
-    None where no picture can be drawn, and asking for one would abort the process.
+    None if no picture can be drawn; trying to would abort the process.
     """
     somewhere = {"DISPLAY", "WAYLAND_DISPLAY", CHOICE} & os.environ.keys()
     if sys.platform != "linux" or somewhere:
@@ -33,7 +33,7 @@ def backend() -> str | None:
 
 @functools.cache
 def egl_draws() -> bool:
-    """Whether EGL is there and works: tried once, in a process of its own, since a broken driver may take it along."""
+    """Returns true if EGL works: tried once, in a process of its own, since a broken driver may crash it."""
     try:
         ctypes.CDLL("libEGL.so.1")
         done = subprocess.run(
@@ -50,7 +50,7 @@ def egl_draws() -> bool:
 
 @contextlib.contextmanager
 def chosen(backend: str | None) -> Iterator[None]:
-    """MuJoCo told so while it draws; afterwards the environment variable is what it was."""
+    """Set the environment variable while MuJoCo draws."""
     if not backend:
         yield
         return

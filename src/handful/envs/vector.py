@@ -37,18 +37,26 @@ def reset(key: PRNGKeyArray, env: AbstractEnv) -> VectorState:
 def step(
     key: PRNGKeyArray, env: AbstractEnv, state: VectorState, action: Float[Array, "a"]
 ) -> tuple[VectorState, Transition, Ended]:
-    """One step of one environment. `next_obs` of the transition is the true one, before any reset.
+    """One step of one environment, and a reset where it ends the trial."""
+    step_key, reset_key = jax.random.split(key)
+    going, transition, over = advance(step_key, env, state, action)
+    following = jax.tree.map(lambda new, old: jnp.where(over, new, old), reset(reset_key, env), going)
+    ended = Ended(over, jnp.where(over, going.return_, 0.0), jnp.where(over, going.time, 0))
+    return following, transition, ended
+
+
+def advance(
+    key: PRNGKeyArray, env: AbstractEnv, state: VectorState, action: Float[Array, "a"]
+) -> tuple[VectorState, Transition, Bool[Array, ""]]:
+    """One step of one environment without a reset, and whether the trial is over with it.
 
     A trial ends by termination, by truncation after `task.horizon` steps, and where anything is not finite, which the
     transition then shows.
     """
-    step_key, reset_key = jax.random.split(key)
-    env_state, after = env.step(step_key, state.env_state, action)
+    env_state, after = env.step(key, state.env_state, action)
+    env.task.check(obs=after.obs)
     time, return_ = state.time + 1, state.return_ + after.reward
     truncated = (time >= env.task.horizon) & ~after.terminated
     finite = jnp.isfinite(after.obs).all() & jnp.isfinite(after.reward) & jnp.isfinite(action).all()
-    over = after.terminated | truncated | ~finite
     transition = Transition(state.obs, action, after.reward, after.obs, after.terminated, truncated)
-    going = VectorState(env_state, after.obs, time, return_)
-    following = jax.tree.map(lambda new, old: jnp.where(over, new, old), reset(reset_key, env), going)
-    return following, transition, Ended(over, jnp.where(over, return_, 0.0), jnp.where(over, time, 0))
+    return VectorState(env_state, after.obs, time, return_), transition, after.terminated | truncated | ~finite

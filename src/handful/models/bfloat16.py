@@ -1,4 +1,4 @@
-"""A belief for plans alone, whose nets multiply in three digits."""
+"""Beliefs with nets in bfloat16, for planning."""
 
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,10 +17,10 @@ AMPERE = 8  # compute capability
 
 
 def in_bfloat16(belief: Belief) -> Belief:
-    """The same belief with the weights of its nets in bfloat16, three digits: ranking plans asks for no more.
+    """The same belief with the weights of its nets in bfloat16, which has three digits: enough to rank plans.
 
-    Products add up in float32. On an NVIDIA card from Ampere on, nets of up to 256 units a layer become one kernel each
-    (`FusedNet`), which has no derivatives. Fits and scores ask for the full weights.
+    Products are summed in float32. On NVIDIA GPUs from Ampere on, nets of up to 256 units per layer become one kernel
+    each (`FusedNet`), which has no derivatives. Fits and scores need the full weights.
 
     >>> from handful.models.networks import GaussianNet
     >>> net = in_bfloat16(GaussianNet.init(jax.random.key(0), (3, 8, 2), (-10.0, 0.5)))
@@ -33,7 +33,7 @@ def in_bfloat16(belief: Belief) -> Belief:
 
 def _in_bfloat16(net: GaussianNet) -> "GaussianNet | FusedNet":
     if has_matrix_units():
-        # The kernel's language comes with JAX wherever there is a GPU, and not everywhere else.
+        # The kernel language is installed with JAX for GPUs, and not always without one.
         from handful.models.fused import FusedNet  # noqa: PLC0415
 
         if FusedNet.takes(net):
@@ -42,6 +42,6 @@ def _in_bfloat16(net: GaussianNet) -> "GaussianNet | FusedNet":
 
 
 def has_matrix_units() -> bool:
-    """Whether the default device is an NVIDIA card that multiplies in bfloat16."""
+    """True if the default device is an NVIDIA GPU that multiplies in bfloat16."""
     first = jax.devices()[0]
     return "NVIDIA" in first.device_kind and int(str(getattr(first, "compute_capability", 0)).split(".")[0]) >= AMPERE

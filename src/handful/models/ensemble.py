@@ -7,22 +7,18 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from handful.data.features import Features
 from handful.data.scaling import Standardiser
-from handful.models.base import AbstractDynamics, copies
+from handful.models.base import AbstractDynamics, AbstractWorld
 from handful.models.networks import GaussianNet
 from handful.types import Prediction
 
 
-class NetworkWorld(AbstractDynamics):
-    """One Gaussian net, read as a transition function with process noise."""
+class NetworkWorld(AbstractWorld):
+    """One Gaussian net as a transition function with process noise."""
 
     net: GaussianNet  # or what `in_bfloat16` makes of it for plans
     input_scale: Standardiser
     target_scale: Standardiser
     features: Features
-
-    @property
-    def world_count(self) -> int:
-        return 1
 
     def target(self, obs: Float[Array, "o"], action: Float[Array, "a"]) -> tuple[Float[Array, "o"], Float[Array, "o"]]:
         """Mean and std of the target, in the units of the observation."""
@@ -33,11 +29,8 @@ class NetworkWorld(AbstractDynamics):
         mean, std = self.target(obs, action)
         return Prediction(self.features.next_obs(obs, mean), std**2, jnp.zeros_like(std))
 
-    def worlds(self, key: PRNGKeyArray, count: int) -> "NetworkWorld":
-        return copies(self, count)
-
     def sample(self, key: PRNGKeyArray, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "o"]:
-        mean, std = self.target(obs, action)
+        mean, std = self.target(obs, action)  # the std is not squared and rooted again: planning spends its time here
         return self.features.next_obs(obs, mean + std * jax.random.normal(key, mean.shape))
 
 
@@ -66,8 +59,3 @@ class Ensemble(AbstractDynamics):
         last = jax.random.permutation(key, self.world_count)
         order = jnp.concatenate([jnp.tile(jnp.arange(self.world_count), rounds - 1), last])[:count]
         return jax.tree.map(lambda leaf: leaf[order], self.members)
-
-    def sample(self, key: PRNGKeyArray, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "o"]:
-        member_key, noise_key = jax.random.split(key)
-        member = jax.tree.map(lambda leaf: leaf[0], self.worlds(member_key, 1))
-        return member.sample(noise_key, obs, action)

@@ -1,7 +1,7 @@
-"""A net's whole forward pass as one GPU kernel: all members, all particles and all plans at once.
+"""The forward pass of a net as one GPU kernel, for all members, particles and plans at once.
 
-Layer by layer, a net of a few hundred units spends its time on carrying activations to memory and back. Here a block
-of rows stays where it is until it has been through all layers.
+Layer by layer, a net of a few hundred units spends its time on moving activations to memory and back. Here a block of
+rows stays in registers through all layers.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,10 +17,10 @@ from jaxtyping import Array, BFloat16, Float
 
 from handful.models.networks import GaussianNet, swish
 
-MOST_UNITS = 256  # of a layer: activations of a block of rows stay in registers
-ROWS = 64  # of a block: the fewest that a Hopper's matrix units take
-TILE = 128  # most columns and rows of a weight that are multiplied at once
-ALIGNED = 16  # the least side of a matrix product
+MOST_UNITS = 256  # of a layer: the activations of a block of rows must fit into registers
+ROWS = 64  # of a block: the fewest that the matrix units of a Hopper GPU take
+TILE = 128  # most columns and rows of a weight multiplied at once
+ALIGNED = 16  # least side of a matrix product
 
 Layers = tuple[tuple[BFloat16[Array, "... _ _"], Float[Array, "... 1 _"]], ...]
 
@@ -28,20 +28,20 @@ Layers = tuple[tuple[BFloat16[Array, "... _ _"], Float[Array, "... 1 _"]], ...]
 class FusedNet(eqx.Module):
     """A Gaussian net whose products are in bfloat16, with sums and activations in float32, in one kernel.
 
-    Answers as `GaussianNet` does. However many `vmap`s it is called under, over inputs or over nets, one kernel takes
-    all rows of all nets. It has no derivatives. Without a GPU the kernel is interpreted, which is for tests alone.
+    Returns what `GaussianNet` returns. Under any number of `vmap`s, over inputs or over nets, one kernel takes all rows
+    of all nets. It has no derivatives. Without a GPU the kernel is interpreted, which is meant for tests only.
     """
 
     net: GaussianNet
-    layers: Layers  # of the net, rows and columns filled up with zeros
+    layers: Layers  # of the net, padded with zeros
 
     @classmethod
     def of(cls, net: GaussianNet) -> "FusedNet":
-        """From one net, or from several that are stacked on leading axes."""
+        """The kernel of one net, or of several stacked on leading axes."""
         layers = tuple(
             (
-                _filled(weight.astype(jnp.bfloat16), (_aligned(weight.shape[-2]), _aligned(weight.shape[-1]))),
-                _filled(bias[..., None, :], (1, _aligned(bias.shape[-1]))),
+                _padded(weight.astype(jnp.bfloat16), (_aligned(weight.shape[-2]), _aligned(weight.shape[-1]))),
+                _padded(bias[..., None, :], (1, _aligned(bias.shape[-1]))),
             )
             for weight, bias in zip(net.weights, net.biases, strict=True)
         )
@@ -49,7 +49,7 @@ class FusedNet(eqx.Module):
 
     @staticmethod
     def takes(net: GaussianNet) -> bool:
-        """Whether the net's layers are narrow enough."""
+        """True if the layers of the net are narrow enough."""
         return max(max(weight.shape[-2:]) for weight in net.weights) <= MOST_UNITS
 
     def __call__(self, x: Float[Array, "i"]) -> tuple[Float[Array, "d"], Float[Array, "d"]]:
@@ -60,13 +60,13 @@ class FusedNet(eqx.Module):
 
 @jax.custom_batching.custom_vmap
 def _forward(layers: Layers, x: Float[Array, "m n i"]) -> Float[Array, "m n o"]:
-    """All rows of each net through its layers; `o` is filled up like the layers."""
+    """The outputs of each net for its rows; `o` is padded like the layers."""
     nets, count, _ = x.shape
-    x = _filled(x, (-(-count // ROWS) * ROWS, layers[0][0].shape[-2]))
+    x = _padded(x, (-(-count // ROWS) * ROWS, layers[0][0].shape[-2]))
     interpreted = jax.default_backend() != "gpu"
-    tanh = jnp.tanh if interpreted else triton.approx_tanh  # the hardware's, right to three digits
+    tanh = jnp.tanh if interpreted else triton.approx_tanh  # of the hardware, accurate to three digits
 
-    def whole(leaf: Array) -> pl.BlockSpec:
+    def unblocked(leaf: Array) -> pl.BlockSpec:
         return pl.BlockSpec((1, *leaf.shape[1:]), lambda net, block: (net, 0, 0))
 
     def block(columns: int) -> pl.BlockSpec:
@@ -77,7 +77,7 @@ def _forward(layers: Layers, x: Float[Array, "m n i"]) -> Float[Array, "m n o"]:
     return pl.pallas_call(
         partial(_kernel, tanh=tanh),
         grid=(nets, x.shape[1] // ROWS),
-        in_specs=[block(x.shape[2]), *map(whole, leaves)],
+        in_specs=[block(x.shape[2]), *map(unblocked, leaves)],
         out_specs=block(out.shape[2]),
         out_shape=out,
         compiler_params=triton.CompilerParams(num_warps=4),
@@ -91,7 +91,7 @@ def _(size: int, batched: Sequence, layers: Layers, x: Float[Array, "..."]) -> t
     if not many_rows:
         x = jnp.broadcast_to(x, (size, *x.shape))
     _, nets, count, width = x.shape
-    if not any(jax.tree.leaves(many_layers)):  # the same nets: more rows of each
+    if not any(jax.tree.leaves(many_layers)):  # the same nets, with more rows
         rows = jnp.swapaxes(x, 0, 1).reshape(nets, size * count, width)
         return jnp.swapaxes(_forward(layers, rows).reshape(nets, size, count, -1), 0, 1), True
 
@@ -104,7 +104,7 @@ def _(size: int, batched: Sequence, layers: Layers, x: Float[Array, "..."]) -> t
 
 
 def _kernel(x_ref: Any, *refs: Any, tanh: Callable[[Array], Array]) -> None:
-    """One block of rows through the layers of one net."""
+    """The forward pass of one block of rows through one net."""
     *layer_refs, out_ref = refs
     layers = list(zip(layer_refs[::2], layer_refs[1::2], strict=True))
     x = [x_ref[0, :, start:stop].astype(jnp.bfloat16) for start, stop in _tiles(x_ref.shape[2])]
@@ -123,7 +123,7 @@ def _kernel(x_ref: Any, *refs: Any, tanh: Callable[[Array], Array]) -> None:
 
 
 def _tiles(size: int) -> list[tuple[int, int]]:
-    """A side cut where each part is a power of two, as products in a kernel ask for: 208 is 128 + 64 + 16."""
+    """Slices whose sizes are powers of two, as products in a kernel require: 208 is 128 + 64 + 16."""
     cuts, start = [], 0
     while start < size:
         stop = start + min(1 << (size - start).bit_length() - 1, TILE)
@@ -136,7 +136,7 @@ def _aligned(size: int) -> int:
     return -(-size // ALIGNED) * ALIGNED
 
 
-def _filled(values: Array, last: tuple[int, int]) -> Array:
-    """Zeros after the entries of the last two axes, up to these sizes."""
+def _padded(values: Array, last: tuple[int, int]) -> Array:
+    """Pads the last two axes with zeros to these sizes."""
     *leading, rows, columns = values.shape
     return jnp.pad(values, [*((0, 0) for _ in leading), (0, last[0] - rows), (0, last[1] - columns)])

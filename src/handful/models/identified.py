@@ -1,4 +1,4 @@
-"""What data have said of each physical parameter, and of which combination they have said least."""
+"""A report on how well the data identify the physical parameters, and on their least identified combination."""
 
 import dataclasses
 
@@ -10,19 +10,19 @@ from handful.models.physics import Physics
 
 @dataclasses.dataclass(frozen=True)
 class Identified:
-    """Plain numbers, a row a parameter. Stds are in the parameter's own units, to first order."""
+    """NumPy values, one row per parameter. Stds are in the units of the parameter, to first order."""
 
     names: tuple[str, ...]
     values: np.ndarray  # most probable
     stds: np.ndarray
     prior_stds: np.ndarray  # at the guess
-    left: np.ndarray  # share of the prior's variance that is left: 1 where the data say nothing
-    worst: np.ndarray  # the direction of free coordinates with most variance, of length 1
-    worst_left: float  # share of the prior's variance that is left along it
+    left: np.ndarray  # fraction of the prior's variance that is left: 1 without information from the data
+    worst: np.ndarray  # unit vector in free coordinates with the most variance
+    worst_left: float  # fraction of the prior's variance that is left along it
     correlations: np.ndarray  # in free coordinates
 
     def table(self) -> str:
-        """For people to read."""
+        """A table as text."""
         width = max(map(len, (*self.names, "parameter")))
         lines = [f"{'parameter':<{width}}  {'value':>11}  {'std':>9}  {'prior std':>9}  {'left':>6}"]
         rows = zip(self.names, self.values, self.stds, self.prior_stds, self.left, strict=True)
@@ -33,7 +33,7 @@ class Identified:
 
 
 def identified(belief: Physics) -> Identified:
-    """Reads the report off a belief. Free coordinates have variance one before any data, whatever the prior."""
+    """The report on a fitted belief. In free coordinates every prior variance is one."""
     factor = np.asarray(belief.factor, np.float64)
     cov = factor @ factor.T
     std = np.sqrt(np.diag(cov))

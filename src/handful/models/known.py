@@ -1,4 +1,4 @@
-"""Dynamics that are known: a function, believed without doubt, and a learner that has nothing to learn."""
+"""Known dynamics: a function as a belief, and a learner that has nothing to fit."""
 
 from collections.abc import Callable
 
@@ -6,36 +6,29 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from handful.data.dataset import Dataset
-from handful.models.base import AbstractDynamics, AbstractLearner, FitReport, copies
+from handful.models.base import AbstractDynamics, AbstractLearner, AbstractWorld, FitReport
 from handful.task import Task
 from handful.types import Prediction
 
 
-class KnownDynamics(AbstractDynamics):
-    """`next_obs = function(obs, action)`: the upper line of every comparison, and the oracle of every planner.
+class KnownDynamics(AbstractWorld):
+    """`next_obs = function(obs, action)`, without uncertainty: the upper bound in comparisons, and an oracle for tests.
 
     The function may be an `equinox.Module` with parameters as array fields.
     """
 
     function: Callable[[Float[Array, "o"], Float[Array, "a"]], Float[Array, "o"]]
 
-    @property
-    def world_count(self) -> int:
-        return 1
-
     def predict(self, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Prediction:
         zero = jnp.zeros_like(obs)
         return Prediction(self.function(obs, action), zero, zero)
 
-    def worlds(self, key: PRNGKeyArray, count: int) -> "KnownDynamics":
-        return copies(self, count)
-
     def sample(self, key: PRNGKeyArray, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "o"]:
-        return self.function(obs, action)
+        return self.function(obs, action)  # no noise is drawn to be multiplied by zero
 
 
 class KnownLearner(AbstractLearner):
-    """Knows before the first trial all that it will ever know: no fit takes a step, and there is no loss to report.
+    """Returns the same belief after every fit: no steps are taken, and the loss is NaN.
 
     >>> import jax
     >>> from handful import PointMass
@@ -50,9 +43,9 @@ class KnownLearner(AbstractLearner):
     def init(self, key: PRNGKeyArray, task: Task) -> None:
         return None
 
-    def fit(self, key: PRNGKeyArray, state: None, data: Dataset) -> tuple[None, FitReport]:
-        none = jnp.full(1, jnp.nan)
-        return None, FitReport(none, none, jnp.zeros((), int), jnp.zeros(1, bool))
+    def update(self, key: PRNGKeyArray, state: None, data: Dataset) -> tuple[None, FitReport]:
+        nan = jnp.full(1, jnp.nan)
+        return None, FitReport(nan, nan, jnp.zeros((), int), jnp.zeros(1, bool))
 
     def model(self, state: None) -> AbstractDynamics:
         return self.belief

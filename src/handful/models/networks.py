@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 
 def swish(x: Float[Array, "*s"], tanh: Callable[[Array], Array] = jnp.tanh) -> Float[Array, "*s"]:
-    """`x sigmoid(x)`, written with tanh: on a CPU that takes half the time of the exponential form."""
+    """`x sigmoid(x)`, written with tanh: on a CPU this takes half the time of the exponential form."""
     half = 0.5 * x
     return half * tanh(half) + half
 
@@ -18,13 +18,13 @@ LEAST_LOG_VAR = -40.0  # below every sensible bound; keeps the squared precision
 
 
 class GaussianNet(eqx.Module):
-    """A multilayer perceptron that gives a mean and a variance for each output.
+    """A multilayer perceptron that returns a mean and a variance for each output.
 
-    The last layer's log-variance `v` is kept between bounds, softly: `w = upper - softplus(upper - v)`, then
+    The log-variance `v` of the last layer is kept between soft bounds: `w = upper - softplus(upper - v)`, then
     `lower + softplus(w - lower)`. In terms of the variance that is `exp(lower) + 1 / (exp(-upper) + exp(-v))`,
-    without a logarithm. The bounds are leaves, learned or left as they are by the learner.
+    without a logarithm. The bounds are leaves, which the learner may train or leave constant.
 
-    Products take the type of the weights and add up in the type of the input: weights in bfloat16 make cheap products.
+    Products have the dtype of the weights and are summed in that of the input: bfloat16 weights make them cheap.
 
     Source: [Chua18] appendix A.1. Deviates: no.
     """
@@ -33,7 +33,7 @@ class GaussianNet(eqx.Module):
     biases: tuple[Float[Array, "_"], ...]
     log_var_upper: Float[Array, "d"]
     log_var_lower: Float[Array, "d"]
-    constant_noise: bool = eqx.field(static=True, default=False)  # log-variances by the last bias alone
+    constant_noise: bool = eqx.field(static=True, default=False)  # log-variances are the last bias alone
 
     @classmethod
     def init(
@@ -69,7 +69,7 @@ class GaussianNet(eqx.Module):
         return self.read(_product(x, self.weights[-1]) + self.biases[-1])
 
     def read(self, out: Float[Array, "outs"]) -> tuple[Float[Array, "d"], Float[Array, "d"]]:
-        """Mean and variance from what the last layer puts out, twice as many."""
+        """Mean and variance from the outputs of the last layer, which are twice as many."""
         mean, log_var = jnp.split(out, 2)
         if self.constant_noise:
             log_var = self.biases[-1][mean.size :]

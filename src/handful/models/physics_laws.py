@@ -1,4 +1,4 @@
-"""From what a user knows of a system, as a function of unknown parameters, to its next observation."""
+"""Equations of motion with unknown parameters, as functions for the next observation."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -20,13 +20,13 @@ Function = Callable[[Float[Array, "o"], Float[Array, "a"], Mapping[str, Float[Ar
 
 
 class AbstractLaw(eqx.Module):
-    """What a user's function stands for, and how it leads to the next observation."""
+    """The meaning of a user's function, and how the next observation follows from it."""
 
     function: eqx.AbstractVar[Function]
 
     @abstractmethod
     def size(self, obs_size: int) -> int:
-        """How many numbers the function must give; raises `InputError` where no such observation is possible."""
+        """Length of the vector that the function must return; raises `InputError` for observations that do not fit."""
 
     @abstractmethod
     def step(
@@ -36,7 +36,7 @@ class AbstractLaw(eqx.Module):
 
 
 class Map(AbstractLaw):
-    """The function gives the next observation itself."""
+    """The function returns the next observation itself."""
 
     function: Function
 
@@ -50,7 +50,7 @@ class Map(AbstractLaw):
 
 
 class Derivative(AbstractLaw):
-    """The function gives the time derivative of the whole observation; RK4 in `substeps` equal steps integrates it."""
+    """The function returns the time derivative of the observation; RK4 in `substeps` equal steps integrates it."""
 
     function: Function
     substeps: int = eqx.field(static=True, default=2)
@@ -68,13 +68,13 @@ class Derivative(AbstractLaw):
 
 
 class Acceleration(AbstractLaw):
-    """The function gives accelerations; the observation is [positions, velocities], in equal numbers and one order.
+    """The function returns accelerations of an observation [positions, velocities], both in the same order.
 
     >>> def swing(obs, action, parameters):
     ...     return (action - parameters["weight"] * jnp.sin(obs[:1])) / parameters["inertia"]
     >>> law = Acceleration(swing, substeps=4)
-    >>> numbers = {"weight": jnp.asarray(9.0), "inertia": jnp.asarray(2.0)}
-    >>> law.step(jnp.array([0.3, 0.0]), jnp.array([1.5]), numbers, dt=0.1).shape
+    >>> parameters = {"weight": jnp.asarray(9.0), "inertia": jnp.asarray(2.0)}
+    >>> law.step(jnp.array([0.3, 0.0]), jnp.array([1.5]), parameters, dt=0.1).shape
     (2,)
     """
 
@@ -102,8 +102,8 @@ class Acceleration(AbstractLaw):
 
 
 def check_law(law: AbstractLaw, parameters: Parameters, task: Task) -> None:
-    """Raises `InputError` where the function cannot be used for this task: names, shape, values at the guess."""
-    wanted = (law.size(task.obs_size),)
+    """Raises `InputError` if the function does not fit the task: names, shape, finite values at the guess."""
+    expected = (law.size(task.obs_size),)
     action = (task.low + task.high) / 2
 
     def at(obs: Float[Array, "o"]) -> Any:
@@ -113,21 +113,21 @@ def check_law(law: AbstractLaw, parameters: Parameters, task: Task) -> None:
         shape = jnp.shape(jax.eval_shape(at, jnp.zeros(task.obs_size)))
     except KeyError as error:
         raise InputError(
-            f"the physics function asks for {error}, which is none of its parameters {parameters.names}"
+            f"the physics function reads the parameter {error}, and the parameters are {parameters.names}"
         ) from error
-    if shape != wanted:
+    if shape != expected:
         raise InputError(
-            f"the physics function of {type(law).__name__} must give the shape {wanted} for an observation of "
+            f"the physics function of {type(law).__name__} must return the shape {expected} for an observation of "
             f"{task.obs_size} entries, got {shape}"
         )
     finite = jnp.isfinite(jax.vmap(at)(_probes(task.obs_size))).all(1)
     if not isinstance(finite, Tracer) and not finite.any():
         guesses = ", ".join(f"{n}={float(g):.4g}" for n, g in zip(parameters.names, parameters.guess, strict=True))
-        raise InputError(f"the physics function must be finite at the guess ({guesses}), got none that is")
+        raise InputError(f"the physics function must be finite at the guess ({guesses}), got values that are not")
 
 
 def _probes(obs_size: int) -> Float[Array, "b o"]:
-    """Observations of which physics should bear at least one: the origin, and some off every axis and sign."""
+    """Observations of which at least one should be valid for the physics: the origin, and some off every axis."""
     sizes = jnp.asarray([0.0, 0.1, 1.0, -0.1, -1.0])
     return sizes[:, None] * (1 + jnp.arange(obs_size) / obs_size)
 

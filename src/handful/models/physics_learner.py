@@ -1,17 +1,17 @@
-"""How physics is fitted: the most probable parameters, then how sure they are."""
+"""Fits physics: the most probable parameters, then their covariance."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from handful.data.dataset import Dataset
 from handful.data.features import Features
+from handful.data.rows import Rows, finite_rows
 from handful.data.scaling import Standardiser
-from handful.errors import InputError
-from handful.fields import Real, Whole, real, whole
+from handful.fields import Real, Whole, check_within, real, whole
 from handful.models.base import AbstractLearner, FitReport
+from handful.models.finite import where
 from handful.models.laplace import gaussian_at, lbfgs
 from handful.models.physics import Physics
 from handful.models.physics_laws import AbstractLaw, check_law
@@ -21,7 +21,7 @@ from handful.types import Transition
 
 
 class PhysicsState(eqx.Module):
-    """What a fit leaves: the posterior of the parameters in free coordinates, and the noise."""
+    """The posterior of the parameters in free coordinates, and the noise."""
 
     centre: Float[Array, "q"]
     factor: Float[Array, "q q"]
@@ -37,10 +37,10 @@ class PhysicsLearner(AbstractLearner):
 
         minimise  |z|^2 / 2 + (N + 1) / 2 sum_j log(|e_j(z)|^2 + noise^2)
 
-    That is the posterior with each output's noise variance at its best, `(|e_j|^2 + noise^2) / (N + 1)`: as if one more
-    row had shown an error of `noise`. It starts from the guess and from the last fit, and keeps the better end. Then
-    the noise is held and `laplace.gaussian_at` gives the covariance. Rows with a number that is not finite, and rows
-    where the physics is not finite at the guess, are left out.
+    That is the negative log posterior with each output's noise variance at its most probable value,
+    `(|e_j|^2 + noise^2) / (N + 1)`: as if one more row had an error of `noise`. The search starts from the guess and
+    from the last fit, and the better result is kept. Then the noise is held and `laplace.gaussian_at` gives the
+    covariance. Rows that are not finite, and rows where the physics is not finite at the guess, are left out.
 
     >>> from handful import Acceleration, Parameter
     >>> pushed = Acceleration(lambda obs, action, p: (action - p["drag"] * obs[1:]) / p["mass"])
@@ -48,21 +48,23 @@ class PhysicsLearner(AbstractLearner):
     >>> learner.parameters.names
     ('mass', 'drag')
 
-    Source: [MacKay92] for the approximation. Deviates: the noise's own uncertainty is left out, a share of 1 / N.
+    Source: [MacKay92] for the approximation. Deviates: the uncertainty of the noise is neglected, which is of order 1 /
+    N.
     """
 
     law: AbstractLaw
     parameters: Parameters = eqx.field(converter=Parameters.of)
-    noise: Real = real(0.01)  # [std of the change] guess of the noise, worth one row
-    steps: Whole = whole(300)  # of L-BFGS, at the most
-    tolerance: Real = real(1e-3)  # largest entry of the gradient, at which it stops
+    noise: Real = real(0.01)  # [std of the change] guess of the noise, with the weight of one row
+    steps: Whole = whole(300)  # of L-BFGS at most
+    tolerance: Real = real(1e-3)  # stops once no entry of the gradient is larger
 
     def __check_init__(self) -> None:
-        if not isinstance(self.noise, Tracer) and not 0 < float(self.noise) < jnp.inf:
-            raise InputError(f"the guessed noise must be finite and above zero, got {float(self.noise)}")
+        for name in ("noise", "tolerance"):
+            check_within(self, name, 0.0, finite=True, least_excluded=True)
+        check_within(self, "steps", 1.0)
 
     def init(self, key: PRNGKeyArray, task: Task) -> PhysicsState:
-        """Raises `InputError` where the physics function does not fit the task."""
+        """Raises `InputError` if the physics function does not fit the task."""
         check_law(self.law, self.parameters, task)
         size = self.parameters.guess.shape[0]
         features = Features(task.obs_size, task.action_size, task.angles, ())
@@ -72,9 +74,9 @@ class PhysicsLearner(AbstractLearner):
     def model(self, state: PhysicsState) -> Physics:
         return Physics(self.law, self.parameters, state.centre, state.factor, state.noise, state.dt)
 
-    def fit(self, key: PRNGKeyArray, state: PhysicsState, data: Dataset) -> tuple[PhysicsState, FitReport]:
+    def update(self, key: PRNGKeyArray, state: PhysicsState, data: Dataset) -> tuple[PhysicsState, FitReport]:
         belief = self.model(state)
-        rows, valid = _usable(belief, data)
+        rows, valid = _usable(belief, state.features, data)
         scale = Standardiser.fit(jax.vmap(state.features.target)(rows.obs, rows.next_obs), valid).std
         count = valid.sum()
 
@@ -94,24 +96,19 @@ class PhysicsLearner(AbstractLearner):
         std = jnp.sqrt(variances(centre))
         factor = gaussian_at(lambda z: (errors(z) / std).ravel(), centre)
         new = PhysicsState(centre, factor, std * scale, state.features, state.dt)
-        finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(new)]).all()
-        kept = jax.tree.map(lambda new, old: jnp.where(finite & (count > 0), new, old), new, state)
         report = FitReport(
             loss=jnp.nanmin(ends.value)[None] / jnp.maximum(count, 1),
             validation_nll=jnp.full(1, jnp.nan, float),
             steps=jnp.where(count > 0, ends.steps.max(), 0),
-            diverged=(~finite & (count > 0))[None],
+            diverged=jnp.zeros(1, bool),
         )
-        return kept, report
+        return where(count > 0, new, state), report
 
 
-def _usable(belief: Physics, data: Dataset) -> tuple[Transition, Bool[Array, "capacity"]]:
-    """The rows, and which of them can be learned from; the others repeat the first of these, or are as they were."""
+def _usable(belief: Physics, features: Features, data: Dataset) -> tuple[Transition, Bool[Array, "capacity"]]:
+    """The rows, and which of them can be learned from; the others repeat the first of these, if there is one."""
     rows = data.transitions
-    seen = (rows.obs, rows.action, rows.next_obs)
     guessed = jax.vmap(belief.at(jnp.zeros_like(belief.centre)).mean)(rows.obs, rows.action)
-    valid = data.mask()
-    for values in (*seen, guessed):
-        valid &= jnp.isfinite(values).all(axis=1)
+    valid = Rows.of(features, data).valid & finite_rows(guessed)
     index = jnp.where(valid, jnp.arange(data.capacity), jnp.argmax(valid))
     return jax.tree.map(lambda leaf: leaf[index], rows), valid

@@ -1,4 +1,4 @@
-"""Unknown physical parameters: what is known of them before any data."""
+"""Unknown physical parameters and their priors."""
 
 import dataclasses
 import math
@@ -16,14 +16,14 @@ from handful.errors import InputError
 class Parameter:
     """One unknown number of a physics model.
 
-    Where `low >= 0` the prior is log-normal around the guess, and `prior_std` is the std of the logarithm (0.3: about
-    30 % either way). Elsewhere it is Gaussian around the guess, and `prior_std` has the parameter's own units. Finite
-    limits bend either so that it stays between them.
+    If `low >= 0` the prior is log-normal around the guess, and `prior_std` is the std of the logarithm (0.3: about
+    30 % either way). Otherwise it is Gaussian around the guess, and `prior_std` has the units of the parameter. Finite
+    limits squash either so that it stays between them.
 
     >>> Parameter("length", guess=0.7, low=0.0, prior_std=0.3)
     Parameter(name='length', guess=0.7, low=0.0, high=inf, prior_std=0.3)
 
-    Raises `InputError` where these do not fit each other.
+    Raises `InputError` if these do not fit each other.
     """
 
     name: str
@@ -37,8 +37,7 @@ class Parameter:
             raise InputError(f"the parameter {self.name!r} needs low below high, got low={self.low}, high={self.high}")
         if not self.low < self.guess < self.high:
             raise InputError(
-                f"the guess of {self.name!r} must lie between {self.low} and {self.high} and on neither, "
-                f"got {self.guess}"
+                f"the guess of {self.name!r} must lie strictly between {self.low} and {self.high}, got {self.guess}"
             )
         if not (math.isfinite(self.guess) and 0 < self.prior_std < math.inf):
             raise InputError(
@@ -48,15 +47,15 @@ class Parameter:
 
 
 class Parameters(eqx.Module):
-    """Several parameters, and the free coordinates z in which they are fitted: a priori `z ~ N(0, I)`.
+    """Several parameters, and the free coordinates z in which they are fitted, with the prior `z ~ N(0, I)`.
 
-    With u = log(value) where low >= 0 and u = value elsewhere, g the guess in u, w the prior's width:
+    With u = log(value) if low >= 0 and u = value otherwise, g the guess in u, w the prior's width:
 
         no limit in u      u = g + w z
         one limit l        u = l ± w softplus(...)          both with u = g and du/dz = w at z = 0
         two limits l, h    u = l + (h - l) sigmoid(...)
 
-    All four numbers of a parameter are leaves: another guess or width recompiles nothing.
+    Guess, limits and width are leaves: changing them recompiles nothing.
     """
 
     names: tuple[str, ...] = eqx.field(static=True)
@@ -67,19 +66,19 @@ class Parameters(eqx.Module):
 
     @classmethod
     def of(cls, parameters: "Parameters | Sequence[Parameter]") -> "Parameters":
-        """Raises `InputError` where there is none, or a name twice."""
+        """Raises `InputError` without any parameter, and for repeated names."""
         if isinstance(parameters, Parameters):
             return parameters
         names = tuple(parameter.name for parameter in parameters)
         if not names or len(set(names)) != len(names):
-            raise InputError(f"physics needs at least one parameter, each with a name of its own, got {names}")
+            raise InputError(f"physics needs at least one parameter, and distinct names, got {names}")
         column = lambda field: jnp.asarray([getattr(parameter, field) for parameter in parameters], float)  # noqa: E731
         return cls(names, column("guess"), column("low"), column("high"), column("prior_std"))
 
     def wrong(self, factor: float) -> "Parameters":
         """The same with guesses multiplied and divided by `factor` in turn, so that ratios are wrong too.
 
-        Raises `InputError` where a guess leaves its limits.
+        Raises `InputError` if a guess leaves its limits.
         """
         columns = zip(self.names, *(map(float, x) for x in (self.guess, self.low, self.high, self.width)), strict=True)
         return Parameters.of(
@@ -90,15 +89,15 @@ class Parameters(eqx.Module):
         )
 
     def named(self, values: Float[Array, "q"]) -> dict[str, Float[Array, ""]]:
-        """What a physics function is given."""
+        """The values by name, as a physics function takes them."""
         return {name: values[index] for index, name in enumerate(self.names)}
 
     def values(self, z: Float[Array, "q"]) -> Float[Array, "q"]:
-        """From free coordinates to parameters, within their limits."""
+        """The parameters at free coordinates z, within their limits."""
         positive = self.low >= 0
         guess, low, high = (_logged(positive, value) for value in (self.guess, self.low, self.high))
         below, above = jnp.isfinite(low), jnp.isfinite(high)
-        # Infinite limits are never used, but would reach gradients as 0 x inf.
+        # Infinite limits are not used, but would make gradients NaN as 0 * inf.
         low, high = jnp.where(below, low, guess - 1), jnp.where(above, high, guess + 1)
         one_sided = _from_limit(z, guess, jnp.where(below, low, high), self.width)
         free = jnp.where(below | above, one_sided, guess + self.width * z)
@@ -111,7 +110,7 @@ class Parameters(eqx.Module):
 
 
 def _logged(positive: Array, value: Float[Array, "q"]) -> Float[Array, "q"]:
-    """The logarithm where `positive`; of zero it is minus infinity, without a gradient."""
+    """The logarithm where `positive`; minus infinity at zero, without a gradient."""
     above_zero = positive & (value > 0)
     logarithm = jnp.where(above_zero, jnp.log(jnp.where(above_zero, value, 1.0)), -jnp.inf)
     return jnp.where(positive, logarithm, value)
@@ -120,7 +119,7 @@ def _logged(positive: Array, value: Float[Array, "q"]) -> Float[Array, "q"]:
 def _from_limit(
     z: Float[Array, "q"], guess: Float[Array, "q"], limit: Float[Array, "q"], width: Float[Array, "q"]
 ) -> Float[Array, "q"]:
-    """Gives limit ± width softplus(y + ±z / sigmoid(y)), on the guess's side, with z = 0 at the guess."""
+    """Returns limit ± width softplus(y + ±z / sigmoid(y)), on the guess's side, with z = 0 at the guess."""
     side, gap = jnp.sign(guess - limit), jnp.abs(guess - limit) / width
     y = gap + jnp.log(-jnp.expm1(-gap))
     return limit + side * width * jax.nn.softplus(y + side * z / jax.nn.sigmoid(y))
@@ -133,6 +132,6 @@ def _between(
     high: Float[Array, "q"],
     width: Float[Array, "q"],
 ) -> Float[Array, "q"]:
-    """Gives low + (high - low) sigmoid(logit(p) + z width / ((high - low) p (1 - p))), p where the guess lies."""
+    """Returns low + (high - low) sigmoid(logit(p) + z width / ((high - low) p (1 - p))), p for the guess."""
     p = (guess - low) / (high - low)
     return low + (high - low) * jax.nn.sigmoid(jax.scipy.special.logit(p) + z * width / ((high - low) * p * (1 - p)))

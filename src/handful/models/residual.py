@@ -1,4 +1,4 @@
-"""A correction on top of physics, learned where there are data and silent elsewhere."""
+"""A learned correction of a base model, which fades to zero away from the data."""
 
 import math
 from typing import Any
@@ -6,29 +6,30 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from handful.data.dataset import Dataset
 from handful.data.features import Features
+from handful.data.rows import finite_rows
 from handful.errors import InputError
-from handful.fields import Real, real
+from handful.fields import Real, check_within, real
 from handful.models.base import AbstractDynamics, AbstractLearner, FitReport, copies
+from handful.models.finite import where
 from handful.models.trust import Trust
 from handful.task import Task
 from handful.types import Prediction
 
-SILENT = 1e-6  # trust below which a correction is not even looked at, since far from data it may be anything
+NEGLIGIBLE_TRUST = 1e-6  # below it a correction is not added at all: far from data it may not even be finite
 
 
 class Residual(AbstractDynamics):
-    """`next_obs = base + trust correction`. A world of it is one world of the base and one of the correction.
+    """`next_obs = base + trust correction`. A world is one world of the base with one of the correction.
 
         mean       base + w correction
         aleatoric  (1 - w) base + w correction: what the correction explains is noise to the base
         epistemic  base + w^2 correction, the variance over such pairs of worlds
 
-    With w the trust, 1 on the data; as it falls to 0 all three become the base's own.
+    With w the trust, 1 on the data; as it falls to 0 all three become those of the base.
     """
 
     base: AbstractDynamics
@@ -47,7 +48,7 @@ class Residual(AbstractDynamics):
         error = self.features.target(obs, correction.mean)
 
         def weighted(weight: Float[Array, ""], value: Float[Array, "o"]) -> Float[Array, "o"]:
-            return weight * jnp.where(w > SILENT, value, 0.0)
+            return weight * jnp.where(w > NEGLIGIBLE_TRUST, value, 0.0)
 
         return Prediction(
             base.mean + weighted(w, error),
@@ -61,32 +62,23 @@ class Residual(AbstractDynamics):
         pairs = self.world_count
         if pairs is None:
             base, correction = self.base.worlds(base_key, count), self.correction.worlds(correction_key, count)
-        else:  # the i-th pair is the i-th member of each, counted round and round
+        else:  # the i-th pair is the i-th member of each, modulo their numbers
             rounds = -(-count // pairs)
             last = jnp.arange(pairs) if count == pairs else jax.random.permutation(pair_key, pairs)
             order = jnp.concatenate([jnp.tile(jnp.arange(pairs), rounds - 1), last])[:count]
             base, correction = _picked(self.base, base_key, order), _picked(self.correction, correction_key, order)
         return Residual(base, correction, trust, self.features)
 
-    def sample(self, key: PRNGKeyArray, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "o"]:
-        world_key, noise_key = jax.random.split(key)
-        world = self
-        if self.world_count != 1:
-            world = jax.tree.map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, self.worlds(world_key, 1))
-        prediction = world.predict(obs, action)
-        std = jnp.sqrt(prediction.aleatoric)
-        return prediction.mean + std * jax.random.normal(noise_key, std.shape, std.dtype)
-
 
 def _picked(belief: AbstractDynamics, key: PRNGKeyArray, order: Int[Array, "worlds"]) -> AbstractDynamics:
-    """Members of a belief with finitely many worlds, by their number modulo how many there are."""
+    """Members of a belief with finitely many worlds, by their index modulo how many there are."""
     members = belief.world_count or 1
     worlds, index = belief.worlds(key, members), order % members
     return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, worlds)
 
 
 class ResidualState(eqx.Module):
-    """The states of both learners, and how far to trust the second."""
+    """The states of both learners, and the trust in the second."""
 
     base: Any
     correction: Any
@@ -95,14 +87,14 @@ class ResidualState(eqx.Module):
 
 
 class ResidualLearner(AbstractLearner):
-    """Fits the base; then fits the correction to what the base gets wrong, through the same seam.
+    """Fits the base; then fits the correction to the errors of the base, with any learner.
 
-    The correction learns from the same rows with `next_obs = obs + (next_obs - base mean)`; an entry that its task
-    calls memoryless, from the error alone. Rows where that is not finite are left out. A correction whose fit fails is
-    trusted no further than before.
+    The correction learns from the same rows with `next_obs = obs + (next_obs - base mean)`; for a memoryless entry,
+    with the error alone. Rows where that is not finite are left out. If the fit of the correction fails, the trust in
+    it stays as it was.
 
     >>> from handful import GPLearner, PointMass, physics_of
-    >>> learner = ResidualLearner(physics_of(PointMass(), wrong=1.3), GPLearner())
+    >>> learner = ResidualLearner(physics_of(PointMass(), guess_error=1.3), GPLearner())
     >>> type(learner.base).__name__
     'PhysicsLearner'
     """
@@ -110,13 +102,12 @@ class ResidualLearner(AbstractLearner):
     base: AbstractLearner
     correction: AbstractLearner
     reach: Real = real(1.0)  # [spacings of the data] beyond which trust falls
-    anchors: int = eqx.field(static=True, default=64)  # rows that stand for the data
+    anchors: int = eqx.field(static=True, default=64)  # rows that represent the data
 
     def __check_init__(self) -> None:
         if self.anchors < 2:
-            raise InputError(f"a residual needs at least 2 anchors to know where its data are, got {self.anchors}")
-        if not isinstance(self.reach, Tracer) and not 0 < float(self.reach) < math.inf:
-            raise InputError(f"the reach of a residual must be finite and above zero, got {float(self.reach)}")
+            raise InputError(f"a residual needs at least 2 anchors, got {self.anchors}")
+        check_within(self, "reach", 0.0, finite=True, least_excluded=True)
 
     def init(self, key: PRNGKeyArray, task: Task) -> ResidualState:
         base_key, correction_key = jax.random.split(key)
@@ -124,7 +115,7 @@ class ResidualLearner(AbstractLearner):
         return ResidualState(
             self.base.init(base_key, task),
             self.correction.init(correction_key, task),
-            Trust.none(features.input_size, self.anchors),
+            Trust.zero(features.input_size, self.anchors),
             features,
         )
 
@@ -133,29 +124,27 @@ class ResidualLearner(AbstractLearner):
             self.base.model(state.base), self.correction.model(state.correction), state.trust, state.features
         )
 
-    def fit(self, key: PRNGKeyArray, state: ResidualState, data: Dataset) -> tuple[ResidualState, FitReport]:
+    def update(self, key: PRNGKeyArray, state: ResidualState, data: Dataset) -> tuple[ResidualState, FitReport]:
         base_key, correction_key = jax.random.split(key)
         base, base_report = self.base.fit(base_key, state.base, data)
         errors = _errors(self.base.model(base), state.features, data)
         correction, report = self.correction.fit(correction_key, state.correction, errors)
         inputs = jax.vmap(state.features.inputs)(errors.transitions.obs, errors.transitions.action)
         trust = Trust.fit(inputs, errors.mask(), anchors=self.anchors, reach=self.reach)
-        failed = report.diverged.any()  # then the correction is what it was, and so is the trust in it
-        trust = jax.tree.map(lambda new, old: jnp.where(failed, old, new), trust, state.trust)
+        # A correction whose fit failed is the one from before, and so must be the trust in it.
+        trust = where(report.diverged.any(), state.trust, trust)
         diverged = report.diverged | base_report.diverged.any()
         report = eqx.tree_at(lambda report: report.diverged, report, diverged)
         return ResidualState(base, correction, trust, state.features), report
 
 
 def _errors(base: AbstractDynamics, features: Features, data: Dataset) -> Dataset:
-    """The rows where the base's error is finite, with that error in place of the change."""
+    """The rows where the error of the base is finite, with that error in place of the change."""
     rows = data.transitions
     means = jax.vmap(lambda obs, action: base.predict(obs, action).mean)(rows.obs, rows.action)
     wrapped = Features(features.obs_size, features.action_size, features.angles, ())
     errors = jax.vmap(wrapped.target)(means, rows.next_obs)
-    valid = data.mask()
-    for values in (rows.obs, rows.action, errors):
-        valid &= jnp.isfinite(values).all(axis=1)
+    valid = data.mask() & finite_rows(rows.obs, rows.action, errors)
     rows = eqx.tree_at(lambda rows: rows.next_obs, rows, jax.vmap(features.next_obs)(rows.obs, errors))
     order, count = jnp.argsort(~valid, stable=True), valid.sum()
     kept = jnp.arange(data.capacity) < count

@@ -1,4 +1,4 @@
-"""How well a belief predicts one step ahead, on transitions that it has not been fitted on."""
+"""Scores of one-step predictions, for transitions that the belief was not fitted to."""
 
 import equinox as eqx
 import jax
@@ -9,18 +9,18 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from handful.data.angles import shorter_way
 from handful.data.scaling import Standardiser
-from handful.models.base import AbstractDynamics
+from handful.models.base import AbstractDynamics, predicted
 from handful.types import Prediction, Transition
 
-LEAST_CHANGE = 1e-3  # of an entry's greatest size: what changes less in a step counts as changing that much
-FLOOR = 1e-6  # least std of a density, in stds of what was to be foretold: a world without noise has a density too
+LEAST_CHANGE = 1e-3  # of the greatest magnitude of an entry: the least std of its change that errors are divided by
+FLOOR = 1e-6  # least std of a density, in stds of the change: so that a world without noise has a density
 
 
 class OneStep(eqx.Module):
-    """Scores on the standardised change of the observation: 1 is one std of what happened, in each entry.
+    """Scores on the standardised change of the observation: 1 is one std of the recorded change, in each entry.
 
-    An entry that all but stays, such as an object that the hand barely touched, is no measure of errors: its std counts
-    as `LEAST_CHANGE` of its size at the least.
+    The std of an entry that hardly changes, such as the position of an object that is not touched, is taken as at
+    least `LEAST_CHANGE` of the magnitude of the entry.
     """
 
     nll: Float[Array, ""]  # negative log-likelihood of the mixture over worlds [nats], mean over entries and rows
@@ -35,7 +35,7 @@ def one_step(
     *,
     angles: tuple[int, ...] = (),
 ) -> OneStep:
-    """Score a belief on the rows where `valid` holds; errors of the entries `angles` are the shorter way round.
+    """Scores a belief on the rows where `valid` holds; errors of the entries `angles` are taken the shorter way round.
 
     A prediction that is not finite makes both scores infinite.
     """
@@ -51,26 +51,27 @@ def one_step(
 def in_worlds(
     key: PRNGKeyArray, model: AbstractDynamics, obs: Float[Array, "b o"], action: Float[Array, "b a"]
 ) -> Prediction:
-    """What each of a belief's worlds foretells of each transition, the worlds leading.
+    """The prediction of each world of a belief for each transition; the leading axis is that of the worlds.
 
-    Endlessly many worlds are one Gaussian with the belief's mean and both of its variances: a few drawn ones would be
-    spikes with gaps between them where process noise is small.
+    A belief with unlimited worlds counts as one Gaussian with its mean and total variance: with little process noise,
+    the densities of a few drawn worlds would be spikes with gaps between them.
     """
 
-    def whole(obs: Float[Array, "o"], action: Float[Array, "a"]) -> Prediction:
-        told = model.predict(obs, action)
-        return Prediction(told.mean, told.aleatoric + told.epistemic, jnp.zeros_like(told.mean))
+    def total(obs: Float[Array, "o"], action: Float[Array, "a"]) -> Prediction:
+        prediction = predicted(model, obs, action)
+        variance = prediction.aleatoric + prediction.epistemic
+        return Prediction(prediction.mean, variance, jnp.zeros_like(variance))
 
     if model.world_count is None:
-        return jax.tree.map(lambda leaf: leaf[None], jax.vmap(whole)(obs, action))
+        return jax.tree.map(lambda leaf: leaf[None], jax.vmap(total)(obs, action))
     predict = eqx.filter_vmap(lambda world: jax.vmap(world.predict)(obs, action), axis_size=model.world_count)
     return predict(model.worlds(key, model.world_count))
 
 
 def nll_mixture(y: Float[Array, "*b"], mean: Float[Array, "m *b"], std: Float[Array, "m *b"]) -> Float[Array, "*b"]:
-    """Negative log of the members' mean density [nats]: a log-mean-exp, not a mean of logs.
+    """Negative log of the mean density over members [nats]: a log-mean-exp, not a mean of logs.
 
-    No std counts as less than `FLOOR`; with a member that is not finite the score is infinite.
+    Stds are at least `FLOOR`; if a member is not finite the score is infinite.
     """
     finite = (jnp.isfinite(mean) & jnp.isfinite(std)).all(0)
     density = logsumexp(norm.logpdf(y, mean, jnp.maximum(std, FLOOR)), axis=0)
@@ -78,7 +79,7 @@ def nll_mixture(y: Float[Array, "*b"], mean: Float[Array, "m *b"], std: Float[Ar
 
 
 def infinite(score: Float[Array, "*b"]) -> Float[Array, "*b"]:
-    """A score that is not a number is the worst there is."""
+    """The score, with NaN replaced by infinity, the worst score."""
     return jnp.where(jnp.isnan(score), jnp.inf, score)
 
 

@@ -1,4 +1,4 @@
-"""Members shared out to devices: each device fits its own, and together they fit those left over."""
+"""Distributes the fits of members over devices; the remainder is fitted by all devices together."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,15 +11,17 @@ from jax.sharding import Mesh, PartitionSpec
 
 from handful.devices import AXIS
 
-Work = Callable[[Any, Any, int], Any]  # (members, common, devices that do it together) -> results, member by member
+Work = Callable[
+    [Any, Any, int], Any
+]  # (members, common, number of devices working together) -> results for each member
 
 
 def shared_out(mesh: Mesh | None, work: Work, members: Any, common: Any) -> Any:
-    """`work(members, common, 1)`, member by member where there are devices to share it.
+    """`work(members, common, 1)`, distributed over the devices of a mesh, if there is one.
 
-    With 5 members on 2 devices each device does 2 on its own, without a word between them; then both do the fifth,
-    `work(member, common, 2)`, which may use `my_part` and `agreed`. All leaves of `members` and of what `work`
-    returns have the members as leading axis.
+    With 5 members on 2 devices, each device does 2 on its own without communication; then both do the fifth,
+    `work(member, common, 2)`, which may use `my_part` and `agreed`. All leaves of `members` and of the results of
+    `work` have the members as leading axis.
     """
     if mesh is None:
         return work(members, common, 1)
@@ -48,7 +50,7 @@ def shared_out(mesh: Mesh | None, work: Work, members: Any, common: Any) -> Any:
 
 
 def my_part(rows: Any, devices: int) -> Any:
-    """This device's equal part of axis 1, and everything where only one device works."""
+    """The part of axis 1 that belongs to this device; everything if only one device works."""
     if devices == 1:
         return rows
     size = rows.shape[1] // devices
@@ -56,7 +58,7 @@ def my_part(rows: Any, devices: int) -> Any:
 
 
 def agreed(tree: Any, devices: int) -> Any:
-    """The mean over the devices that work together, in one exchange however many leaves there are."""
+    """The mean over the devices that work together, in one exchange for all leaves."""
     if devices == 1:
         return tree
     flat, unravel = ravel_pytree(tree)

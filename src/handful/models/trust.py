@@ -1,4 +1,4 @@
-"""How near a question is to the data."""
+"""A weight for how near an input is to the data."""
 
 import equinox as eqx
 import jax
@@ -9,9 +9,9 @@ from handful.data.scaling import Standardiser
 
 
 class Trust(eqx.Module):
-    """A weight that is `most` on and between the data, and falls to zero away from them.
+    """A weight that is `maximum` on and between the data, and falls to zero away from them.
 
-        most exp(-(d / (reach spacing))^2 / 2),   d = max(0, distance to the nearest anchor - spacing)
+        maximum exp(-(d / (reach spacing))^2 / 2),   d = max(0, distance to the nearest anchor - spacing)
 
     Anchors are rows of the data, in standardised inputs. No row of the data is further than `spacing` from one.
     """
@@ -20,10 +20,10 @@ class Trust(eqx.Module):
     anchors: Float[Array, "r i"]
     spacing: Float[Array, ""]
     reach: Float[Array, ""]
-    most: Float[Array, ""]  # 0 before any data
+    maximum: Float[Array, ""]  # 0 before any data
 
     @classmethod
-    def none(cls, input_size: int, anchors: int) -> "Trust":
+    def zero(cls, input_size: int, anchors: int) -> "Trust":
         """No trust anywhere."""
         one = jnp.ones(())
         return cls(Standardiser.identity(input_size), jnp.zeros((anchors, input_size)), one, one, jnp.zeros(()))
@@ -32,10 +32,10 @@ class Trust(eqx.Module):
     def fit(
         cls, inputs: Float[Array, "b i"], valid: Bool[Array, "b"], *, anchors: int, reach: Float[Array, ""]
     ) -> "Trust":
-        """Each anchor is the row furthest from those before it, so that few cover many rows.
+        """Each anchor is the row furthest from those before it, so that a few anchors cover many rows.
 
         `spacing` is the median distance of an anchor to those before it, and at least the distance of any row to its
-        anchor; of a single row it is one, the std that a constant column counts as.
+        anchor; with a single row it is one, the std assigned to a constant column.
         """
         scale = Standardiser.fit(inputs, valid)
         points = jnp.where(valid[:, None], scale(inputs), 0.0)
@@ -55,7 +55,7 @@ class Trust(eqx.Module):
 
     def __call__(self, inputs: Float[Array, "i"]) -> Float[Array, ""]:
         squared = jnp.sum((self.anchors - self.scale(inputs)) ** 2, axis=1)
-        # The root has no gradient at zero, and nothing below the spacing matters.
+        # The root has no gradient at zero, and distances below the spacing do not matter.
         distance = jnp.sqrt(jnp.maximum(squared.min(), 1e-12))
         beyond = jnp.maximum(distance - self.spacing, 0.0) / (self.reach * self.spacing)
-        return self.most * jnp.exp(-(beyond**2) / 2)
+        return self.maximum * jnp.exp(-(beyond**2) / 2)

@@ -1,1 +1,1 @@
-"""From a belief and a task to a plan."""
+"""Planning: from a belief and a task to a plan."""

@@ -1,42 +1,57 @@
-"""The cross-entropy method, as PETS uses it."""
+"""The cross-entropy method in the form that PETS uses."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from handful.fields import Real, real
-from handful.planning.base import AbstractPlanner, Info, check_sizes, elites_of, middle, moments, moved_on
+from handful.fields import Real, check_within, real
+from handful.planning.base import (
+    AbstractCentredPlanner,
+    Info,
+    a_tenth,
+    check_sizes,
+    elites_of,
+    mean_and_variance,
+    middle,
+    moved_on,
+)
 from handful.planning.problem import Problem
 
 
 class CEMState(eqx.Module):
-    """A Gaussian over plans, independent from entry to entry."""
+    """A Gaussian over plans with a diagonal covariance."""
 
     mean: Float[Array, "h a"]
     var: Float[Array, "h a"]
 
 
-class CEM(AbstractPlanner):
-    """Sample plans from a Gaussian, refit it to the best, repeat; follow its mean.
+class CEM(AbstractCentredPlanner):
+    """Samples plans from a Gaussian, refits it to the best ones, and repeats; the mean is the plan.
 
     Samples are truncated at two stds, and the variance is limited so that they stay within the action limits.
-    `new = smoothing * old + (1 - smoothing) * elites`, for mean and (biased) variance. Iterating stops early once the
-    largest variance is at most `converged`.
+    `new = smoothing * old + (1 - smoothing) * elites`, for mean and (biased) variance. The state stays as it is once
+    the largest variance is at most `converged`.
 
     Source: [Chua18] appendix A.3 and the released code. Deviates: after a shift the last action is the middle of the
-    limits (zero in all of PETS's tasks); candidates with a non-finite return are never elites.
+    limits (zero in all of PETS's tasks); candidates with a non-finite value are never elites.
     """
 
     horizon: int = eqx.field(static=True, default=25)
     candidates: int = eqx.field(static=True, default=400)
-    elites: int = eqx.field(static=True, default=40)
+    elites: int | None = eqx.field(static=True, default=None)  # a tenth of the candidates by default
     iterations: int = eqx.field(static=True, default=5)
     smoothing: Real = real(0.1)
     converged: Real = real(1e-3)
 
     def __check_init__(self) -> None:
-        check_sizes(self, self.candidates, self.elites)
+        check_sizes(self, self.candidates, self.elite_count)
+        check_within(self, "smoothing", 0.0, 1.0)
+        check_within(self, "converged", 0.0)
+
+    @property
+    def elite_count(self) -> int:
+        return a_tenth(self.candidates) if self.elites is None else self.elites
 
     def init(self, problem: Problem) -> CEMState:
         task = problem.task
@@ -52,8 +67,8 @@ class CEM(AbstractPlanner):
         std = jnp.sqrt(jnp.minimum(state.var, room**2))
         noise = jax.random.truncated_normal(plan_key, -2.0, 2.0, (self.candidates, *state.mean.shape))
         plans = state.mean + std * noise
-        elites, finite, info = elites_of(plans, problem.evaluate(world_key, obs, plans), self.elites)
-        mean, var = moments(elites, finite)
+        elites, finite, info = elites_of(plans, problem.evaluate(world_key, obs, plans), self.elite_count)
+        mean, var = mean_and_variance(elites, finite)
         keep = jnp.where(finite.any() & (state.var.max() > self.converged), self.smoothing, 1.0)
         return CEMState(keep * state.mean + (1 - keep) * mean, keep * state.var + (1 - keep) * var), info
 

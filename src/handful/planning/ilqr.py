@@ -1,4 +1,4 @@
-"""iLQR: the regulator of the system as it is near a plan, again and again."""
+"""iLQR: linear-quadratic regulators around a plan, repeated."""
 
 import equinox as eqx
 import jax
@@ -6,24 +6,25 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from handful.fields import Real, real
+from handful.fields import Real, check_within, real
 from handful.linalg import eigh, solve_positive
+from handful.models.base import predicted
 from handful.planning.base import AbstractPlanner, Info, check_sizes, elites_of, middle, moved_on
 from handful.planning.problem import Problem
 
-SHARES = 0.5 ** np.append(np.arange(8.0), np.inf)  # of Newton's step between limits: all, a half, … none
-LEAST, MOST = -10.0, 10.0  # of the damping's exponent: nothing in float32, and steps that move nothing
+STEP_SIZES = 0.5 ** np.append(np.arange(8.0), np.inf)  # of Newton's step between limits: 1, 1/2, … 0
+MIN_DAMPING, MAX_DAMPING = -10.0, 10.0  # decimal exponents: no effect in float32, and steps of no effect
 
 
 class ILQRState(eqx.Module):
-    """The plan, and how far its neighbourhood is trusted."""
+    """The plan, and the damping of the next step."""
 
     plan: Float[Array, "h a"]
-    damping: Float[Array, ""]  # decimal exponent of Levenberg's term
+    damping: Float[Array, ""]  # decimal exponent of the Levenberg-Marquardt term
 
 
 class Local(eqx.Module):
-    """The problem near a trajectory, as a cost of deviations z = (x, u) of observation and action, at one time or each.
+    """The problem near a trajectory in deviations z = (x, u) of observation and action, at one time or all.
 
     Next deviation: `dynamics z`. Cost: `gradient' z + z' hessian z / 2`, with a hessian that is positive semidefinite.
     """
@@ -34,23 +35,23 @@ class Local(eqx.Module):
 
 
 class ILQR(AbstractPlanner):
-    """Linearise the belief's mean and quadratise the reward along the plan, solve backwards, search forwards.
+    """Linearises the mean of the belief and approximates the reward to second order along the plan.
 
-    Backwards, with q and Q the gradient and Hessian of the cost to go in z = (x, u), and V, v those of the next
-    observation's:
+    Backward pass, with q and Q the gradient and Hessian of the cost to go in z = (x, u), and v and V those at the next
+    observation:
 
         q = l + F' v,   Q = L + F' V F,   u = k + K x minimises over the action's limits,
         V = [I K'] Q [I; K],   v = [I K'] (q + Q [0; k])
 
-    Q_uu is damped by `10^damping` times its mean diagonal. Forwards, the plans `u + s k + K x` for the step sizes
-    `s = backtrack^i`, clipped to the limits, are rolled through the mean, and what they are worth is asked of the
-    problem, with its propagator and risk. The best is taken if it is finite and better than the plan at hand; then
-    the damping falls by `factor`, else it rises. The middle plan is always among the candidates, so a plan that has
-    become worthless is left. No random number is used but the problem's.
+    Q_uu is damped by `10^damping` times its mean diagonal. Forward pass: the plans `u + s k + K x` for the step sizes
+    `s = backtrack^i`, clipped to the limits, are rolled out in the mean and evaluated by the problem, with its
+    propagator and risk. The best is taken if it is finite and better than the current plan; then the damping is
+    divided by `factor`, otherwise multiplied. The middle plan is always a candidate, so that a plan which has become
+    bad is abandoned. Random numbers are used by the problem only.
 
-    Source: [Tassa12] with the limits of [Tassa14]. Deviates: the dynamics' second derivatives and negative curvature
-    of the cost are left out, so no backward pass fails; damping is relative; derivatives that are not finite count as
-    zero.
+    Source: [Tassa12] with the limits of [Tassa14]. Deviates: second derivatives of the dynamics and negative curvature
+    of the cost are left out, so that no backward pass fails; damping is relative; derivatives that are not finite are
+    replaced by zero.
     """
 
     horizon: int = eqx.field(static=True, default=25)
@@ -62,6 +63,9 @@ class ILQR(AbstractPlanner):
 
     def __check_init__(self) -> None:
         check_sizes(self, self.candidates)
+        check_within(self, "backtrack", 0.0, 1.0, least_excluded=True)
+        check_within(self, "damping", 0.0, least_excluded=True)
+        check_within(self, "factor", 1.0)
 
     def init(self, problem: Problem) -> ILQRState:
         return ILQRState(middle(problem.task, self.horizon), jnp.log10(self.damping))
@@ -75,10 +79,10 @@ class ILQR(AbstractPlanner):
         sizes = self.backtrack ** jnp.arange(self.candidates)
         plans = jax.vmap(lambda size: _followed(problem, plan, trajectory, (size * steps, gains)))(sizes)
         plans = jnp.concatenate([plan[None], plans, middle(task, self.horizon)[None]])
-        returns = problem.evaluate(key, obs, plans)  # the first of equals wins, and that is the plan at hand
-        elites, finite, info = elites_of(plans, returns, 1)
-        change = jnp.where(info.best > returns[0], -1, 1) * jnp.log10(self.factor)
-        damping = jnp.where(finite[0], jnp.clip(state.damping + change, LEAST, MOST), state.damping)
+        values = problem.evaluate(key, obs, plans)  # the first wins ties, which is the current plan
+        elites, finite, info = elites_of(plans, values, 1)
+        change = jnp.where(info.best > values[0], -1, 1) * jnp.log10(self.factor)
+        damping = jnp.where(finite[0], jnp.clip(state.damping + change, MIN_DAMPING, MAX_DAMPING), state.damping)
         return ILQRState(jnp.where(finite[0], elites[0], plan), damping), info
 
     def plan(self, state: ILQRState) -> Float[Array, "h a"]:
@@ -89,7 +93,7 @@ class ILQR(AbstractPlanner):
 
 
 def _mean(problem: Problem, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "o"]:
-    return problem.model.predict(obs, action).mean
+    return predicted(problem.model, obs, action).mean
 
 
 def _rolled(problem: Problem, obs: Float[Array, "o"], plan: Float[Array, "h a"]) -> Float[Array, "h+1 o"]:
@@ -102,7 +106,7 @@ def _rolled(problem: Problem, obs: Float[Array, "o"], plan: Float[Array, "h a"])
 
 
 def _local(problem: Problem, plan: Float[Array, "h a"], trajectory: Float[Array, "h+1 o"]) -> Local:
-    """Derivatives at each time. Nothing is paid after the step that terminates."""
+    """Derivatives at each time. There is no reward after the step that terminates."""
     o, task = trajectory.shape[1], problem.task
 
     def reward(joint: Float[Array, "w"]) -> Float[Array, ""]:
@@ -112,7 +116,7 @@ def _local(problem: Problem, plan: Float[Array, "h a"], trajectory: Float[Array,
         A, B = jax.jacfwd(lambda x, u: _mean(problem, x, u), argnums=(0, 1))(obs, action)
         dynamics = _finite(jnp.concatenate([A, B], axis=1))
         joint = jnp.concatenate([obs, action, following])
-        # How observation, action and next observation follow from z = (x, u).
+        # The Jacobian of (obs, action, next_obs) by z = (x, u).
         joined = jnp.concatenate([jnp.eye(dynamics.shape[1], dtype=obs.dtype), dynamics])
         gradient = joined.T @ _finite(jax.grad(reward)(joint))
         hessian = joined.T @ _finite(jax.hessian(reward)(joint)) @ joined
@@ -120,14 +124,14 @@ def _local(problem: Problem, plan: Float[Array, "h a"], trajectory: Float[Array,
 
     over = jnp.cumsum(jax.vmap(task.terminated)(trajectory[1:]))
     alive = jnp.concatenate([jnp.ones(1, bool), over[:-1] == 0])
-    weights = jnp.where(alive, problem.judged_by ** jnp.arange(plan.shape[0]), 0.0)
+    weights = jnp.where(alive, problem.ranking_discount ** jnp.arange(plan.shape[0]), 0.0)
     return jax.vmap(at)(trajectory[:-1], plan, trajectory[1:], weights)
 
 
 def _solved(
     local: Local, low: Float[Array, "h a"], high: Float[Array, "h a"], damping: Float[Array, ""]
 ) -> tuple[Float[Array, "h a"], Float[Array, "h a o"]]:
-    """Steps k and gains K of the backward pass; `low` and `high` limit what an action may change by."""
+    """Steps k and gains K of the backward pass; `low` and `high` limit the change of each action."""
     o, a = local.dynamics.shape[1], low.shape[1]
 
     def backward(carry: tuple, now: tuple) -> tuple[tuple, tuple]:
@@ -144,18 +148,18 @@ def _solved(
         towards = q + Q[:, o:] @ step
         return (_finite(closed.T @ towards), _finite(closed.T @ Q @ closed)), (step, gain)
 
-    nothing = jnp.zeros(o, local.gradient.dtype), jnp.zeros((o, o), local.gradient.dtype)
-    _, (steps, gains) = jax.lax.scan(backward, nothing, (local, low, high), reverse=True)
+    zero = jnp.zeros(o, local.gradient.dtype), jnp.zeros((o, o), local.gradient.dtype)
+    _, (steps, gains) = jax.lax.scan(backward, zero, (local, low, high), reverse=True)
     return steps, gains
 
 
 def _within(
     hessian: Float[Array, "a a"], gradient: Float[Array, "a"], low: Float[Array, "a"], high: Float[Array, "a"]
 ) -> tuple[Float[Array, "a"], Bool[Array, "a"]]:
-    """The step that minimises between limits, and which entries are free: a projected Newton method from zero.
+    """The minimising step within limits, and which entries are free: a projected Newton method from zero.
 
-    Entries at a limit that the slope pushes outwards are held; the others take Newton's step, or the best share of it
-    once clipped.
+    Entries at a limit with an outward descent direction are fixed; the others take Newton's step, scaled by the best of
+    `STEP_SIZES` after clipping.
     """
 
     def free(step: Float[Array, "a"]) -> Bool[Array, "a"]:
@@ -165,18 +169,18 @@ def _within(
     def cost(step: Float[Array, "a"]) -> Float[Array, ""]:
         return step @ gradient + step @ hessian @ step / 2
 
-    def again(_: Int[Array, ""], step: Float[Array, "a"]) -> Float[Array, "a"]:
+    def iterate(_: Int[Array, ""], step: Float[Array, "a"]) -> Float[Array, "a"]:
         newton = _finite(_solve(hessian, -(gradient + hessian @ step), free(step)))
-        steps = jnp.clip(step + SHARES[:, None] * newton, low, high)
+        steps = jnp.clip(step + STEP_SIZES[:, None] * newton, low, high)
         return steps[jnp.argmin(jax.vmap(cost)(steps))]
 
-    # Newton finds the entries to hold one or more at a time; each may be let go once.
-    step = jax.lax.fori_loop(0, 2 * gradient.shape[0] + 1, again, jnp.zeros_like(gradient))
+    # Newton's method finds the entries to fix one or more at a time; each may be released once.
+    step = jax.lax.fori_loop(0, 2 * gradient.shape[0] + 1, iterate, jnp.zeros_like(gradient))
     return step, free(step)
 
 
 def _solve(hessian: Float[Array, "a a"], right: Float[Array, "a *k"], free: Bool[Array, "a"]) -> Float[Array, "a *k"]:
-    """The solution in the free entries alone; the others are zero."""
+    """The solution in the free entries; the others are zero."""
     both = free[:, None] & free[None, :]
     kept = jnp.where(both, hessian, jnp.eye(free.shape[0], dtype=hessian.dtype))
     right = jnp.where(free.reshape(-1, *[1] * (right.ndim - 1)), right, 0.0)
@@ -186,7 +190,7 @@ def _solve(hessian: Float[Array, "a a"], right: Float[Array, "a *k"], free: Bool
 def _followed(
     problem: Problem, plan: Float[Array, "h a"], trajectory: Float[Array, "h+1 o"], change: tuple[Array, Array]
 ) -> Float[Array, "h a"]:
-    """The actions of the plan with its steps and gains, in the mean."""
+    """The actions of the plan with steps and gains, rolled out in the mean."""
 
     def step(obs: Float[Array, "o"], now: tuple) -> tuple[Float[Array, "o"], Float[Array, "a"]]:
         before, action, step, gain = now

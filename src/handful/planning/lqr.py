@@ -1,4 +1,4 @@
-"""The linear-quadratic regulator: the one control problem with a closed-form optimum."""
+"""The linear-quadratic regulator, whose optimum has a closed form."""
 
 import equinox as eqx
 import jax
@@ -9,9 +9,9 @@ from handful.linalg import solve_positive
 
 
 class Regulator(eqx.Module):
-    """The task of x_{t+1} = A x_t + B u_t that pays -(x_t' Q x_t + u_t' R u_t) for each of `horizon` steps.
+    """The task of x_{t+1} = A x_t + B u_t with the reward -(x_t' Q x_t + u_t' R u_t) in each of `horizon` steps.
 
-    Returns are undiscounted and actions unlimited: the oracle for planners on such a task.
+    Returns are undiscounted and actions unlimited. It is an oracle for planners on such a task.
     """
 
     A: Float[Array, "o o"]
@@ -20,12 +20,12 @@ class Regulator(eqx.Module):
     R: Float[Array, "a a"]
 
     def optimal_return(self, obs: Float[Array, "o"], horizon: int) -> Float[Array, ""]:
-        """The return that no plan exceeds."""
+        """The return of the optimal plan."""
         _, values = self.gains(horizon)
         return -obs @ values[0] @ obs
 
     def optimal_actions(self, obs: Float[Array, "o"], horizon: int) -> Float[Array, "{horizon} a"]:
-        """The plan that earns it. Its last action is zero: nothing is paid for where that leads."""
+        """The optimal plan. Its last action is zero, since the state after it has no cost."""
         gains, _ = self.gains(horizon)
 
         def forward(x: Float[Array, "o"], gain: Float[Array, "a o"]) -> tuple[Float[Array, "o"], Float[Array, "a"]]:
@@ -36,7 +36,7 @@ class Regulator(eqx.Module):
         return actions
 
     def gains(self, horizon: int) -> tuple[Float[Array, "{horizon} a o"], Float[Array, "{horizon}+1 o o"]]:
-        """The gains and value matrices of `riccati`, with nothing paid for the last state."""
+        """The gains and value matrices of `riccati`, without a cost of the last state."""
         return riccati(self.A, self.B, self.Q, self.R, jnp.zeros_like(self.Q), horizon=horizon)
 
 
@@ -57,7 +57,7 @@ def riccati(
         P_t = Q + K_t' R K_t + (A - B K_t)' P_{t+1} (A - B K_t),   P_h = final
 
     The best action is u_t = -K_t x_t and the least cost to go x_t' P_t x_t. Q and final must be positive semidefinite
-    and R positive definite, all symmetric; where they are not, the answer is not finite or means nothing.
+    and R positive definite, all symmetric; otherwise the result is not finite or meaningless.
 
     Source: [Bertsekas17] section 3.1, with P_t in the form that rounding cannot make indefinite. Deviates: no.
     """

@@ -1,4 +1,4 @@
-"""Model predictive control: plan, do the first action, plan again."""
+"""Model predictive control: plan, apply the first action, plan again."""
 
 from typing import Any
 
@@ -8,33 +8,32 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from handful.errors import InputError
-from handful.planning.base import AbstractPlanner, optimise
+from handful.planning.base import AbstractPlanner, check_state, optimise, planned
 from handful.planning.problem import Problem
 from handful.policies.base import AbstractPolicy
 
 
 class Forecast(eqx.Module):
-    """What the controller expected of the plan whose first action it took."""
+    """The prediction for the plan whose first action was applied."""
 
     planned_return: Float[Array, ""]  # over the planning horizon, mean over particles
-    planned_std: Float[Array, ""]  # of the return, over particles: how sure it was
+    planned_std: Float[Array, ""]  # of the return, over particles
     plan: Float[Array, "h a"]
 
 
 class MPCCarry(eqx.Module):
-    """What a controller remembers from one step to the next."""
+    """The memory of the controller between two steps."""
 
-    search: Any  # the planner's state, ready for the next step
+    search: Any  # the state of the planner for the next step
     forecast: Forecast
 
 
-def forecast_of(carry: Any) -> Forecast | None:
-    """What to record of a controller's carry: nothing where it does not plan."""
-    return carry.forecast if isinstance(carry, MPCCarry) else None
-
-
 class MPC(AbstractPolicy):
-    """A planner as a policy. Its carry is the planner's state: a trial starts afresh with `init` and nothing else."""
+    """A planner as a policy. Its carry is the state of the planner, which `init` resets at the start of a trial.
+
+    Raises `InputError` if the horizon exceeds a trial, and, when it is traced, if a method of the planner returns a
+    plan or a state of the wrong shape.
+    """
 
     planner: AbstractPlanner
     problem: Problem
@@ -48,8 +47,7 @@ class MPC(AbstractPolicy):
 
     def init(self) -> MPCCarry:
         search = self.planner.init(self.problem)
-        nothing = Forecast(jnp.zeros(()), jnp.zeros(()), self.planner.plan(search))
-        return MPCCarry(search, nothing)
+        return MPCCarry(search, Forecast(jnp.zeros(()), jnp.zeros(()), planned(self.planner, self.problem, search)))
 
     def __call__(
         self, key: PRNGKeyArray, obs: Float[Array, "o"], carry: MPCCarry
@@ -57,7 +55,18 @@ class MPC(AbstractPolicy):
         self.problem.task.check(obs=obs)
         plan_key, forecast_key = jax.random.split(key)
         search, _ = optimise(self.planner, plan_key, self.problem, obs, carry.search)
-        plan = self.planner.plan(search)
+        plan = planned(self.planner, self.problem, search)
         returns = self.problem.particle_returns(forecast_key, obs, plan)
         forecast = Forecast(returns.mean(), returns.std(), plan)
-        return plan[0], MPCCarry(self.planner.shift(self.problem, search), forecast)
+        following = self.planner.shift(self.problem, search)
+        check_state(self.planner, "shift", following, carry.search)
+        return plan[0], MPCCarry(following, forecast)
+
+    def info(self, carry: MPCCarry) -> dict[str, Array]:
+        """The return predicted for the plan, its std over particles, and the plan itself."""
+        forecast = carry.forecast
+        return {
+            "planned_return": forecast.planned_return,
+            "planned_std": forecast.planned_std,
+            "plan": forecast.plan,
+        }

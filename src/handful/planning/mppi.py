@@ -5,35 +5,38 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from handful.fields import Real, real
-from handful.planning.base import AbstractPlanner, Info, check_sizes, elites_of, middle, moved_on
+from handful.fields import Real, check_within, real
+from handful.planning.base import AbstractCentredPlanner, Info, a_tenth, check_sizes, elites_of, middle, moved_on
 from handful.planning.noise import coloured
 from handful.planning.problem import Problem
 
 
 class MPPIState(eqx.Module):
-    """The plan that noise is added to."""
+    """The plan to which noise is added."""
 
     mean: Float[Array, "h a"]
 
 
-class MPPI(AbstractPlanner):
-    """Average noisy plans, each weighed by `exp(return / temperature)`.
+class MPPI(AbstractCentredPlanner):
+    """Averages noisy plans with the weights `exp(value / temperature)`.
 
-    Returns are divided by their std over the candidates first, so that one temperature serves all tasks.
+    Values are first divided by their std over the candidates, so that one temperature suits all tasks.
 
-    Source: [Williams17]. Deviates: the standardised returns, the optional colour, clipped actions.
+    Source: [Williams17]. Deviates: standardised values, optional colour, clipped actions.
     """
 
     horizon: int = eqx.field(static=True, default=25)
     candidates: int = eqx.field(static=True, default=100)
     iterations: int = eqx.field(static=True, default=3)
     temperature: Real = real(0.2)
-    std: Real = real(0.5)  # of the samples, in half-ranges
+    std: Real = real(0.5)  # [half-ranges] of the samples
     colour: Real = real(2.0)  # 0 white, 1 pink, 2 red
 
     def __check_init__(self) -> None:
         check_sizes(self, self.candidates)
+        check_within(self, "temperature", 0.0, least_excluded=True)
+        for name in ("std", "colour"):
+            check_within(self, name, 0.0)
 
     def init(self, problem: Problem) -> MPPIState:
         return MPPIState(middle(problem.task, self.horizon))
@@ -46,11 +49,11 @@ class MPPI(AbstractPlanner):
         noise = coloured(plan_key, (self.candidates - 1, self.horizon, task.action_size), self.colour)
         plans = jnp.clip(state.mean + self.std * (task.high - task.low) / 2 * noise, task.low, task.high)
         plans = jnp.concatenate([plans, state.mean[None]])
-        returns = problem.evaluate(world_key, obs, plans)
-        _, _, info = elites_of(plans, returns, max(1, self.candidates // 10))
-        finite = jnp.isfinite(returns)
-        spread = jnp.std(returns, where=finite)
-        score = (returns - info.best) / (self.temperature * jnp.where(spread > 0, spread, 1.0))
+        values = problem.evaluate(world_key, obs, plans)
+        _, _, info = elites_of(plans, values, a_tenth(self.candidates))
+        finite = jnp.isfinite(values)
+        spread = jnp.std(values, where=finite)
+        score = (values - info.best) / (self.temperature * jnp.where(spread > 0, spread, 1.0))
         weight = jnp.where(finite, jnp.exp(score), 0.0)
         mean = jnp.einsum("n,nha->ha", weight, plans) / jnp.maximum(weight.sum(), 1.0)
         return MPPIState(jnp.where(finite.any(), mean, state.mean)), info

@@ -9,8 +9,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 def coloured(key: PRNGKeyArray, shape: tuple[int, int, int], colour: Float[Array, ""]) -> Float[Array, "n h a"]:
     """Gaussian sequences over the middle axis with power spectrum `f^-colour` and unit variance.
 
-    The zero frequency takes the power of the lowest one, as in the reference implementation. It and the highest one of
-    an even horizon have no mirror image, so they count half: colour 0 is white.
+    The zero frequency has the power of the lowest one, as in the reference implementation. It and the highest one of
+    an even horizon have no negative counterpart, so they have half weight: colour 0 is white.
 
     Source: [Timmer95]. Deviates: no.
     """

@@ -1,4 +1,4 @@
-"""Random shooting: try plans at random and keep the best."""
+"""Random shooting: evaluate random plans and keep the best."""
 
 import equinox as eqx
 import jax
@@ -13,11 +13,11 @@ class ShootingState(eqx.Module):
     """The best plan so far."""
 
     best: Float[Array, "h a"]
-    worth: Float[Array, ""]  # its return when it was found
+    value: Float[Array, ""]  # of that plan, when it was found
 
 
 class RandomShooting(AbstractPlanner):
-    """Uniform plans within the limits; the best one seen is followed. Nothing is carried to the next control step.
+    """Samples plans uniformly within the limits and follows the best. Nothing is carried to the next control step.
 
     Source: [Nagabandi18] section 4.2. Deviates: no.
     """
@@ -40,8 +40,8 @@ class RandomShooting(AbstractPlanner):
         shape = (self.candidates, self.horizon, task.action_size)
         plans = jax.random.uniform(plan_key, shape, minval=task.low, maxval=task.high)
         elites, _, info = elites_of(plans, problem.evaluate(world_key, obs, plans), 1)
-        better = info.best > state.worth
-        return ShootingState(jnp.where(better, elites[0], state.best), jnp.where(better, info.best, state.worth)), info
+        better = info.best > state.value
+        return ShootingState(jnp.where(better, elites[0], state.best), jnp.where(better, info.best, state.value)), info
 
     def plan(self, state: ShootingState) -> Float[Array, "h a"]:
         return state.best

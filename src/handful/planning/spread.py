@@ -1,4 +1,4 @@
-"""Candidates spread over devices: each device scores its share, and all see all returns."""
+"""Distributes candidates over devices: each evaluates its share, and all receive all values."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,17 +13,17 @@ from handful.devices import AXIS
 
 def spread(
     mesh: Mesh | None,
-    worths: Callable[[Any, Float[Array, "n h a"]], Float[Array, "n"]],
+    evaluate: Callable[[Any, Float[Array, "n h a"]], Float[Array, "n"]],
     shared: Any,
     plans: Float[Array, "n h a"],
 ) -> Float[Array, "n"]:
-    """`worths(shared, plans)`, each device doing its share; undivided where the candidates do not divide evenly."""
+    """`evaluate(shared, plans)`, distributed over the devices; on one device if candidates do not divide evenly."""
     if mesh is None or plans.shape[0] % mesh.size:
-        return worths(shared, plans)
+        return evaluate(shared, plans)
     arrays, static = eqx.partition(shared, eqx.is_array)
 
     def share(arrays: Any, plans: Float[Array, "s h a"]) -> Float[Array, "n"]:
-        return jax.lax.all_gather(worths(eqx.combine(arrays, static), plans), AXIS, tiled=True)
+        return jax.lax.all_gather(evaluate(eqx.combine(arrays, static), plans), AXIS, tiled=True)
 
     everywhere = PartitionSpec()
     return jax.shard_map(

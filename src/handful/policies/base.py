@@ -1,4 +1,4 @@
-"""The policy: from what is seen to what is done."""
+"""The contract of a policy."""
 
 from abc import abstractmethod
 from typing import Any
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 
 class AbstractPolicy(eqx.Module):
-    """A controller. What it remembers is its carry, and only `init` makes one, so nothing survives a reset."""
+    """A controller. Its memory is the carry; a reset makes a new one by `init`, so nothing survives it."""
 
     @abstractmethod
     def init(self) -> Any:
@@ -19,5 +19,5 @@ class AbstractPolicy(eqx.Module):
         """The action for `obs`, and the carry for the next step."""
 
     def info(self, carry: Any) -> dict[str, Array]:
-        """What to record of a step beside its transition, by name, from the carry after it."""
+        """Named values to record with a step, besides its transition, given the carry after it."""
         return {}

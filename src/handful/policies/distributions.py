@@ -1,4 +1,4 @@
-"""Distributions over choices, with what policy optimisation asks of them: likelihood, entropy, KL, Fisher."""
+"""Distributions over raw actions, with likelihood, entropy, KL divergence and Fisher information."""
 
 from abc import abstractmethod
 from typing import Any
@@ -10,23 +10,23 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 
 class AbstractDistribution(eqx.Module):
-    """A distribution over choices; its leaves are its parameters. Actions of several entries count as one choice."""
+    """A distribution over raw actions; its leaves are its parameters. Probabilities are joint over the entries."""
 
     @abstractmethod
     def sample(self, key: PRNGKeyArray) -> Float[Array, "c"]:
-        """One choice."""
+        """A raw action."""
 
     @abstractmethod
     def mode(self) -> Float[Array, "c"]:
-        """The likeliest choice."""
+        """The most likely raw action."""
 
     @abstractmethod
-    def log_prob(self, choice: Float[Array, "c"]) -> Float[Array, ""]:
-        """The logarithm of its density, or of its probability [nats]."""
+    def log_prob(self, raw_action: Float[Array, "c"]) -> Float[Array, ""]:
+        """The log density, or log probability [nats], of a raw action."""
 
     @abstractmethod
     def entropy(self) -> Float[Array, ""]:
-        """How undecided it is [nats]."""
+        """The entropy [nats]; for a density, the differential entropy."""
 
     @abstractmethod
     def kl(self, other: Any) -> Float[Array, ""]:
@@ -34,11 +34,14 @@ class AbstractDistribution(eqx.Module):
 
     @abstractmethod
     def fisher(self, tangent: Any) -> Any:
-        """The Fisher information in these parameters, times a change of them: the second derivative of KL at zero."""
+        """The Fisher information matrix of the parameters times `tangent`, a change of them.
+
+        It is the second derivative of the KL divergence at zero change.
+        """
 
 
 class Gaussian(AbstractDistribution):
-    """Independent normal entries.
+    """A normal distribution with independent entries.
 
     >>> bool(Gaussian(jnp.zeros(2), jnp.zeros(2)).kl(Gaussian(jnp.ones(2), jnp.zeros(2))) == 1.0)
     True
@@ -53,17 +56,17 @@ class Gaussian(AbstractDistribution):
     def mode(self) -> Float[Array, "c"]:
         return self.mean
 
-    def log_prob(self, choice: Float[Array, "c"]) -> Float[Array, ""]:
-        apart = (choice - self.mean) * jnp.exp(-self.log_std)
-        return -jnp.sum(0.5 * apart**2 + self.log_std + 0.5 * jnp.log(2 * jnp.pi))
+    def log_prob(self, raw_action: Float[Array, "c"]) -> Float[Array, ""]:
+        z = (raw_action - self.mean) * jnp.exp(-self.log_std)
+        return -jnp.sum(0.5 * z**2 + self.log_std + 0.5 * jnp.log(2 * jnp.pi))
 
     def entropy(self) -> Float[Array, ""]:
         return jnp.sum(self.log_std + 0.5 * jnp.log(2 * jnp.pi * jnp.e))
 
     def kl(self, other: "Gaussian") -> Float[Array, ""]:
-        narrower = jnp.exp(2 * (self.log_std - other.log_std))
-        apart = (self.mean - other.mean) * jnp.exp(-other.log_std)
-        return jnp.sum(other.log_std - self.log_std + 0.5 * (narrower + apart**2 - 1))
+        var_ratio = jnp.exp(2 * (self.log_std - other.log_std))
+        z = (self.mean - other.mean) * jnp.exp(-other.log_std)
+        return jnp.sum(other.log_std - self.log_std + 0.5 * (var_ratio + z**2 - 1))
 
     def fisher(self, tangent: "Gaussian") -> "Gaussian":
         return Gaussian(tangent.mean * jnp.exp(-2 * self.log_std), 2 * tangent.log_std)
@@ -84,15 +87,15 @@ class Categorical(AbstractDistribution):
     def mode(self) -> Float[Array, "c"]:
         return self._one_hot(jnp.argmax(self.logits))
 
-    def log_prob(self, choice: Float[Array, "c"]) -> Float[Array, ""]:
-        return jnp.sum(choice * jax.nn.log_softmax(self.logits))
+    def log_prob(self, raw_action: Float[Array, "c"]) -> Float[Array, ""]:
+        return jnp.sum(raw_action * jax.nn.log_softmax(self.logits))
 
     def entropy(self) -> Float[Array, ""]:
         return -jnp.sum(jax.nn.softmax(self.logits) * jax.nn.log_softmax(self.logits))
 
     def kl(self, other: "Categorical") -> Float[Array, ""]:
-        apart = jax.nn.log_softmax(self.logits) - jax.nn.log_softmax(other.logits)
-        return jnp.sum(jax.nn.softmax(self.logits) * apart)
+        log_ratio = jax.nn.log_softmax(self.logits) - jax.nn.log_softmax(other.logits)
+        return jnp.sum(jax.nn.softmax(self.logits) * log_ratio)
 
     def fisher(self, tangent: "Categorical") -> "Categorical":
         p = jax.nn.softmax(self.logits)

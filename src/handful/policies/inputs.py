@@ -1,4 +1,4 @@
-"""What the nets of a policy or a value see of an observation."""
+"""The inputs of policy and value nets, made from an observation."""
 
 import equinox as eqx
 import jax
@@ -9,15 +9,15 @@ from handful.data.features import Features
 from handful.data.moments import Moments
 from handful.task import Task
 
-_FAR = 10.0  # [std] what lies further off counts as this far
-_LEAST_VAR = 1e-8
+_CLIP = 10.0  # [std]
+_MIN_VAR = 1e-8
 
 
 class Inputs(eqx.Module):
-    """Sine and cosine for angles, and each entry standardised by the running statistics of all that was seen.
+    """Sine and cosine of angles, and every entry standardised by running statistics and clipped to 10 std.
 
-    Statistics change by `seeing` alone, so a policy whose ratios are being formed keeps still. Without any, the map is
-    the identity.
+    Only `update_normaliser` changes the statistics, so probability ratios within an update are consistent. Before any
+    statistics, entries are passed on as they are.
     """
 
     features: Features
@@ -33,19 +33,16 @@ class Inputs(eqx.Module):
         return self.features.input_size
 
     def __call__(self, obs: Float[Array, "o"]) -> Float[Array, "i"]:
-        standard = (self._raw(obs) - self.moments.mean) / jnp.sqrt(jnp.maximum(self.moments.var, _LEAST_VAR))
-        return jnp.where(self.moments.count > 0, jnp.clip(standard, -_FAR, _FAR), standard)
+        standard = (self._raw(obs) - self.moments.mean) / jnp.sqrt(jnp.maximum(self.moments.var, _MIN_VAR))
+        return jnp.where(self.moments.count > 0, jnp.clip(standard, -_CLIP, _CLIP), standard)
 
-    def seeing(self, obs: Float[Array, "*b o"], counted: Bool[Array, "*b"] | None = None) -> "Inputs":
-        """With the statistics of these observations too, or of those that are counted.
-
-        Where any of these is not finite, they stay as they were.
-        """
+    def update_normaliser(self, obs: Float[Array, "*b o"], valid: Bool[Array, "*b"] | None = None) -> "Inputs":
+        """With these observations, or the valid ones, added to the statistics; unchanged if any is not finite."""
         values = jax.vmap(self._raw)(obs.reshape(-1, obs.shape[-1]))
-        counted = jnp.ones(values.shape[0], bool) if counted is None else counted.reshape(-1)
-        moved = Inputs(self.features, self.moments.seeing(values, counted))
-        usable = (jnp.isfinite(values).all(1) | ~counted).all()
-        return jax.tree.map(lambda new, old: jnp.where(usable, new, old), moved, self)
+        valid = jnp.ones(values.shape[0], bool) if valid is None else valid.reshape(-1)
+        updated = Inputs(self.features, self.moments.update(values, valid))
+        usable = (jnp.isfinite(values).all(1) | ~valid).all()
+        return jax.tree.map(lambda new, old: jnp.where(usable, new, old), updated, self)
 
     def _raw(self, obs: Float[Array, "o"]) -> Float[Array, "i"]:
         return self.features.inputs(obs, obs[:0])

@@ -1,4 +1,4 @@
-"""The plain multilayer perceptron behind policies and values."""
+"""The multilayer perceptron of policies and values."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ _GAIN = 2.0**0.5  # of hidden layers
 
 
 class MLP(eqx.Module):
-    """Hidden layers with one activation, and a linear last layer.
+    """A multilayer perceptron: hidden layers with the same activation, and a linear last layer.
 
     >>> net = MLP.init(jax.random.key(3), (4, 64, 64, 2), final_scale=0.01)
     >>> net(jnp.ones(4)).shape
@@ -32,7 +32,7 @@ class MLP(eqx.Module):
         final_scale: float = 1.0,
         activation: Callable[[Array], Array] = jnp.tanh,
     ) -> "MLP":
-        """Orthogonal weights, those of the last layer times `final_scale`; biases zero. `sizes`: input to output."""
+        """Orthogonal weights, in the last layer times `final_scale`, and zero biases. `sizes`: input to output."""
         keys = jax.random.split(key, len(sizes) - 1)
         scales = [_GAIN] * (len(sizes) - 2) + [final_scale]
         weights = tuple(

@@ -1,4 +1,4 @@
-"""Policies that need no learning: uniform noise, a constant, a plan played from start to end."""
+"""Policies without learning: uniform noise, a constant, a plan in open loop."""
 
 import equinox as eqx
 import jax
@@ -10,7 +10,7 @@ from handful.task import Task
 
 
 class UniformPolicy(AbstractPolicy):
-    """Independent uniform actions within the limits, or categories that are equally likely: the first trial."""
+    """Uniform actions within the limits, independent of each other, or equally likely categories."""
 
     low: Float[Array, "a"]
     high: Float[Array, "a"]
@@ -29,9 +29,9 @@ class UniformPolicy(AbstractPolicy):
 
 
 class ConstantPolicy(AbstractPolicy):
-    """The same action always; zero is the baseline that a first trial should be read against.
+    """Always the same action, e.g. zero as a baseline.
 
-    Where actions are categories, zero is the first one.
+    If actions are categories, zero selects the first one.
     """
 
     action: Float[Array, "a"]
@@ -44,12 +44,12 @@ class ConstantPolicy(AbstractPolicy):
 
 
 def chosen(scores: Float[Array, "*b a"]) -> Float[Array, "*b a"]:
-    """The one-hot vector of the greatest entry, the first of equals."""
+    """The one-hot vector of the greatest entry, the first of equal ones."""
     return jax.nn.one_hot(jnp.argmax(scores, -1), scores.shape[-1], dtype=scores.dtype)
 
 
 class OpenLoop(AbstractPolicy):
-    """A plan, blind to what it sees. Past its end it holds its last action."""
+    """A plan executed without feedback. After its end the last action is repeated."""
 
     actions: Float[Array, "h a"]
 

@@ -1,1 +1,1 @@
-"""Optimisers of policies, from REINFORCE to TRPO and PPO: the same on a simulator, on a system, and inside a belief."""
+"""Policy optimisation, from REINFORCE to TRPO and PPO: on a simulator, on a real system, or inside a learned model."""

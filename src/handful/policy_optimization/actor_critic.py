@@ -1,27 +1,34 @@
-"""Advantage actor-critic: one gradient step for each batch, then the batch is forgotten."""
+"""Advantage actor-critic: one gradient step per batch."""
 
 import math
 from typing import Any
 
+from handful.optimiser import Adam
 from handful.policy_optimization.ppo import PPO
-from handful.policy_optimization.steps import Adam
 from handful.policy_optimization.surrogate import Importance
 
 
-def a2c(*, envs: int = 8, length: int = 16, rate: float = 1e-3, steps: float = math.inf, **settings: Any) -> PPO:
-    """The policy gradient with advantages: the importance-sampled surrogate's first step from the old policy.
+def a2c(
+    *,
+    num_envs: int = 8,
+    num_steps: int = 16,
+    learning_rate: float = 1e-3,
+    total_steps: float = math.inf,
+    **settings: Any,
+) -> PPO:
+    """A2C: `PPO` with one epoch of one minibatch and the importance-sampled surrogate.
 
-    At that policy the ratio is 1 and the surrogate's gradient is the policy gradient, so nothing else is needed. The
-    rate falls to zero in so many steps of interaction.
+    At the policy that collected the data the ratio is 1 and the surrogate's gradient is the policy gradient. The
+    learning rate decays to zero in `total_steps` steps of interaction. `settings` are further fields of `PPO`.
 
-    Source: [Mnih16] algorithm S3, its workers in step. Deviates: Adam; advantages are standardised and follow GAE.
+    Source: [Mnih16] algorithm S3, with synchronous workers. Deviates: Adam; advantages are standardised and follow GAE.
     """
     return PPO(
-        envs=envs,
-        length=length,
+        num_envs=num_envs,
+        num_steps=num_steps,
         epochs=1,
         minibatches=1,
         surrogate=Importance(),
-        adam=Adam(rate=rate, updates=steps / (envs * length)),
+        adam=Adam(learning_rate=learning_rate, decay_updates=total_steps / (num_envs * num_steps)),
         **settings,
     )

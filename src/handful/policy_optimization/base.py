@@ -1,4 +1,4 @@
-"""What actor-critics have in common: nets, their state, and samples with advantages."""
+"""What actor-critic agents share: nets, state, and samples with advantages."""
 
 from typing import Any
 
@@ -7,118 +7,130 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from handful.agent import AbstractAgent
 from handful.fields import Real, real
 from handful.policies.distributions import AbstractDistribution
-from handful.policies.learner import AbstractPolicyLearner
-from handful.policies.stochastic import Mode, StochasticPolicy, Value
+from handful.policies.stochastic import Head, Mode, StochasticPolicy, Value
 from handful.policy_optimization.returns import GAE
 from handful.policy_optimization.reward_scale import RewardScale
 from handful.task import Task
 from handful.types import Transition
 
-_ROUNDING = 1e-6  # of a number's size: means in float32 leave a constant with a std of about 1e-7 of it
+_ROUNDING = 1e-6  # relative: means in float32 leave a constant with a std of about 1e-7 of its size
 
 
-class Nets(eqx.Module):
-    """What policy and value are made of: two nets that share nothing."""
+class ActorCriticNets(eqx.Module):
+    """Architecture of policy and value: two separate nets with the same hidden layers."""
 
     hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
-    log_std: Real = real(0.0)  # of a Gaussian policy to begin with, where 1 is half the range of actions
-    squash: bool = eqx.field(static=True, default=False)  # choices by tanh into the limits, instead of clipped
-    standardise: bool = eqx.field(static=True, default=False)  # inputs, by their running statistics
+    log_std: Real = real(0.0)  # initial, of a Gaussian policy; a std of 1 is half the range of actions
+    squash: bool = eqx.field(static=True, default=False)  # map raw actions into the limits by tanh, instead of clipping
+    standardise: bool = eqx.field(static=True, default=False)  # inputs, by running statistics
+    state_dependent_std: bool = eqx.field(static=True, default=False)  # the policy net also gives the std
 
     def policy(self, key: PRNGKeyArray, task: Task) -> StochasticPolicy:
-        """Categorical or Gaussian, as the task's actions are."""
+        """Categorical or Gaussian, according to the task's actions."""
         if task.categorical:
             return StochasticPolicy.categorical(key, task, self.hidden)
-        return StochasticPolicy.gaussian(key, task, self.hidden, log_std=self.log_std, squash=self.squash)
+        return StochasticPolicy.gaussian(
+            key,
+            task,
+            self.hidden,
+            log_std=self.log_std,
+            squash=self.squash,
+            state_dependent_std=self.state_dependent_std,
+        )
 
     def value(self, key: PRNGKeyArray, task: Task) -> Value:
         return Value.init(key, task, self.hidden)
 
 
 class ActorCriticState(eqx.Module):
-    """Everything that goes on from one update to the next."""
+    """Everything that is carried from one update to the next."""
 
     policy: StochasticPolicy
     value: Value
-    memory: Any  # the optimiser's
-    surrogate: Any  # its memory
-    rewards: RewardScale
+    opt_state: Any
+    surrogate_state: Any
+    reward_scale: RewardScale
     updates: Int[Array, ""]
 
 
 class Samples(eqx.Module):
-    """What an update learns from, one row a step."""
+    """The data of an update, one row per step."""
 
-    seen: Float[Array, "b i"]  # by the nets, of the observation
-    choice: Float[Array, "b c"]
-    before: AbstractDistribution  # leading axis b: what the choice was drawn from
-    log_prob: Float[Array, "b"]  # of the choice, then
+    inputs: Float[Array, "b i"]  # of the nets
+    raw_action: Float[Array, "b c"]
+    distribution: AbstractDistribution  # leading axis b: what the raw action was sampled from
+    log_prob: Float[Array, "b"]  # of the raw action under that distribution
     advantage: Float[Array, "b"]
     target: Float[Array, "b"]  # of the value
 
 
-class AbstractActorCritic(AbstractPolicyLearner):
-    """Learns a policy by the advantages that a learned value gives."""
+class AbstractActorCritic(AbstractAgent):
+    """Improves a policy by advantages computed with a learned value. All rows of a batch must be valid."""
 
-    nets: eqx.AbstractVar[Nets]
+    nets: eqx.AbstractVar[ActorCriticNets]
     advantages: eqx.AbstractVar[GAE]
     scale_rewards: eqx.AbstractVar[bool]  # by the running std of returns
 
-    def actor(self, state: ActorCriticState) -> StochasticPolicy:
+    def actor(self, task: Task, state: ActorCriticState) -> StochasticPolicy:
         return state.policy
 
-    def policy(self, state: ActorCriticState) -> Mode:
+    def policy(self, task: Task, state: ActorCriticState) -> Mode:
         return Mode(state.policy)
 
     def on_reset(self, state: ActorCriticState) -> ActorCriticState:
-        return eqx.tree_at(lambda s: s.rewards.return_, state, jnp.zeros(self.envs))
+        return eqx.tree_at(lambda s: s.reward_scale.return_, state, jnp.zeros(self.num_envs))
 
-    def start(self, key: PRNGKeyArray, task: Task, surrogate: Any, optimiser: Any) -> ActorCriticState:
-        """Fresh nets. `optimiser` is asked for its memory of policy head and value net."""
+    def start(self, key: PRNGKeyArray, task: Task, surrogate_state: Any, optimiser: Any) -> ActorCriticState:
+        """The initial state, with one optimiser state for policy head and value net together."""
         policy_key, value_key = jax.random.split(key)
         policy, value = self.nets.policy(policy_key, task), self.nets.value(value_key, task)
-        memory = optimiser.init((policy.head, value.net))
-        return ActorCriticState(policy, value, memory, surrogate, RewardScale.init(self.envs), jnp.zeros((), int))
+        opt_state, scale = optimiser.init((policy.head, value.net)), RewardScale.init(self.num_envs)
+        return ActorCriticState(policy, value, opt_state, surrogate_state, scale, jnp.zeros((), int))
 
-    def samples(self, state: ActorCriticState, batch: Transition) -> tuple[Samples, RewardScale]:
-        """Advantages and targets under the value as it stands; statistics of the inputs stay as they were."""
-        rewards, scale = batch.reward, state.rewards
+    def samples(self, state: ActorCriticState, transitions: Transition) -> tuple[Samples, RewardScale]:
+        """Samples of transitions (t n), and the updated reward scale. The inputs' statistics are not updated."""
+        rewards, scale = transitions.reward, state.reward_scale
         if self.scale_rewards:
-            scale = scale.seeing(rewards, batch.terminated | batch.truncated, self.advantages.discount)
+            over = transitions.terminated | transitions.truncated
+            scale = scale.update(rewards, over, self.advantages.discount)
             rewards = scale(rewards)
-        each = jax.vmap(jax.vmap(state.value))
-        values = each(batch.obs)
+        value = jax.vmap(jax.vmap(state.value))
+        values = value(transitions.obs)
         advantage = jax.vmap(self.advantages, in_axes=1, out_axes=1)(
-            rewards, values, each(batch.next_obs), batch.terminated, batch.truncated
+            rewards, values, value(transitions.next_obs), transitions.terminated, transitions.truncated
         )
         flat = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])  # noqa: E731
-        seen, choice = jax.vmap(state.policy.inputs)(flat(batch.obs)), flat(batch.action)
-        before = jax.vmap(state.policy.head)(seen)
-        log_prob = jax.vmap(lambda d, c: d.log_prob(c))(before, choice)
-        return Samples(seen, choice, before, log_prob, flat(advantage), flat(advantage + values)), scale
+        inputs, raw_action = jax.vmap(state.policy.inputs)(flat(transitions.obs)), flat(transitions.action)
+        distribution = jax.vmap(state.policy.head)(inputs)
+        log_prob = jax.vmap(lambda d, a: d.log_prob(a))(distribution, raw_action)
+        target = flat(advantage + values)
+        return Samples(inputs, raw_action, distribution, log_prob, flat(advantage), target), scale
 
-    def moved_on(
-        self, state: ActorCriticState, batch: Transition, weights: tuple, **remembered: Any
+    def next_state(
+        self, state: ActorCriticState, transitions: Transition, weights: tuple[Head, Any], **carried: Any
     ) -> ActorCriticState:
-        """The state after an update: new weights, and only now the statistics of what was seen in it."""
+        """The state after an update: new weights of policy head and value net, and updated input statistics."""
         head, net = weights
-        inputs = state.policy.inputs.seeing(batch.obs) if self.nets.standardise else state.policy.inputs
+        inputs = state.policy.inputs
+        if self.nets.standardise:
+            inputs = inputs.update_normaliser(transitions.obs)
         policy = eqx.tree_at(lambda p: (p.head, p.inputs), state.policy, (head, inputs))
         value = eqx.tree_at(lambda v: (v.net, v.inputs), state.value, (net, inputs))
-        return ActorCriticState(policy, value, **remembered, updates=state.updates + 1)
+        return ActorCriticState(policy, value, **carried, updates=state.updates + 1)
 
 
 def standardised(values: Float[Array, "b"]) -> Float[Array, "b"]:
-    """Mean zero and std one; zeros where all are the same but for rounding."""
-    apart, std = values - values.mean(), values.std()
-    same = std <= _ROUNDING * jnp.abs(values).max()
-    return jnp.where(same, 0.0, apart / jnp.where(same, 1.0, std))
+    """Values with mean 0 and std 1; zeros if they are constant up to rounding."""
+    centred, std = values - values.mean(), values.std()
+    constant = std <= _ROUNDING * jnp.abs(values).max()
+    return jnp.where(constant, 0.0, centred / jnp.where(constant, 1.0, std))
 
 
-def explained(values: Float[Array, "b"], targets: Float[Array, "b"]) -> Float[Array, ""]:
-    """The share of the targets' variance that values explain; zero where they are the same but for rounding."""
+def explained_variance(values: Float[Array, "b"], targets: Float[Array, "b"]) -> Float[Array, ""]:
+    """`1 - Var(targets - values) / Var(targets)`; 0 if the targets are constant up to rounding."""
     std = targets.std()
-    same = std <= _ROUNDING * jnp.abs(targets).max()
-    return jnp.where(same, 0.0, 1 - ((targets - values).std() / jnp.where(same, 1.0, std)) ** 2)
+    constant = std <= _ROUNDING * jnp.abs(targets).max()
+    return jnp.where(constant, 0.0, 1 - ((targets - values).std() / jnp.where(constant, 1.0, std)) ** 2)

@@ -1,4 +1,4 @@
-"""What a return is compared with, so that its gradient is less noisy: nothing, the mean, a learned value."""
+"""Baselines that reduce the variance of REINFORCE's gradient: none, the batch mean, a learned value."""
 
 from abc import abstractmethod
 from typing import Any
@@ -8,51 +8,52 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from handful.fields import check_within
+from handful.optimiser import Adam
 from handful.policies.mlp import MLP
-from handful.policy_optimization.steps import Adam
 
 
 class AbstractBaseline(eqx.Module):
-    """An expectation of what comes after a step, that should not depend on what is chosen in it.
+    """An estimate of the reward to go from a step, which should not depend on the action taken in it.
 
-    It sees of an observation what the policy's nets see.
+    It gets the inputs of the policy's nets.
     """
 
     @abstractmethod
-    def init(self, key: PRNGKeyArray, inputs: int) -> Any:
-        """Its state before any data, where the policy's nets see so many inputs."""
+    def init(self, key: PRNGKeyArray, input_size: int) -> Any:
+        """The state before any data."""
 
     @abstractmethod
     def values(
-        self, state: Any, seen: Float[Array, "b i"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
+        self, state: Any, inputs: Float[Array, "b i"], returns: Float[Array, "b"], valid: Bool[Array, "b"]
     ) -> Float[Array, "b"]:
-        """The expectation at each step."""
+        """The estimate at each step. `returns` are the rewards to go."""
 
     @abstractmethod
-    def fitted(
+    def fit(
         self,
         key: PRNGKeyArray,
         state: Any,
-        seen: Float[Array, "b i"],
+        inputs: Float[Array, "b i"],
         returns: Float[Array, "b"],
-        counted: Bool[Array, "b"],
+        valid: Bool[Array, "b"],
     ) -> Any:
-        """The state after these returns."""
+        """The state after learning from these rewards to go."""
 
 
 class AbstractUnlearned(AbstractBaseline):
-    """A baseline that remembers nothing."""
+    """A baseline without state."""
 
-    def init(self, key: PRNGKeyArray, inputs: int) -> None:
+    def init(self, key: PRNGKeyArray, input_size: int) -> None:
         return None
 
-    def fitted(
+    def fit(
         self,
         key: PRNGKeyArray,
         state: None,
-        seen: Float[Array, "b i"],
+        inputs: Float[Array, "b i"],
         returns: Float[Array, "b"],
-        counted: Bool[Array, "b"],
+        valid: Bool[Array, "b"],
     ) -> None:
         return None
 
@@ -61,7 +62,7 @@ class NoBaseline(AbstractUnlearned):
     """Zero."""
 
     def values(
-        self, state: None, seen: Float[Array, "b i"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
+        self, state: None, inputs: Float[Array, "b i"], returns: Float[Array, "b"], valid: Bool[Array, "b"]
     ) -> Float[Array, "b"]:
         return jnp.zeros_like(returns)
 
@@ -69,61 +70,65 @@ class NoBaseline(AbstractUnlearned):
 class BatchMean(AbstractUnlearned):
     """The mean reward to go of the batch, the same at every step.
 
-    A trial's own rewards are in the mean and depend on its choices, so gradients are biased by one part in the number
-    of trials: each is smaller, and the later a step, the more.
+    An episode's own rewards are part of the mean and depend on its actions, which biases the gradient: with N episodes
+    of one step it is smaller by a factor 1 - 1 / N, and by more for later steps of longer episodes.
     """
 
     def values(
-        self, state: None, seen: Float[Array, "b i"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
+        self, state: None, inputs: Float[Array, "b i"], returns: Float[Array, "b"], valid: Bool[Array, "b"]
     ) -> Float[Array, "b"]:
-        mean = jnp.sum(jnp.where(counted, returns, 0.0)) / jnp.maximum(counted.sum(), 1)
+        mean = jnp.sum(jnp.where(valid, returns, 0.0)) / jnp.maximum(valid.sum(), 1)
         return jnp.broadcast_to(mean, returns.shape)
 
 
 class LearnedState(eqx.Module):
-    """The net, and its optimiser's memory."""
+    """The net and the state of its optimiser."""
 
     net: MLP
-    memory: Any
+    opt_state: Any
 
 
 class LearnedValue(AbstractBaseline):
-    """A net, fitted to the rewards to go of each batch after that batch was used."""
+    """A net, fitted to the rewards to go of each batch after the batch was used."""
 
     hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
-    adam: Adam = eqx.field(default_factory=lambda: Adam(rate=1e-3, longest=jnp.inf))
-    steps: int = eqx.field(static=True, default=40)  # gradients a batch
-    size: int = eqx.field(static=True, default=256)  # rows a gradient, drawn with replacement
+    adam: Adam = eqx.field(default_factory=lambda: Adam(learning_rate=1e-3, max_grad_norm=jnp.inf))
+    gradient_steps: int = eqx.field(static=True, default=40)  # per batch
+    batch_size: int = eqx.field(static=True, default=256)  # rows per gradient step, drawn with replacement
 
-    def init(self, key: PRNGKeyArray, inputs: int) -> LearnedState:
-        net = MLP.init(key, (inputs, *self.hidden, 1))
+    def __check_init__(self) -> None:
+        for name in ("gradient_steps", "batch_size"):
+            check_within(self, name, 1.0)
+
+    def init(self, key: PRNGKeyArray, input_size: int) -> LearnedState:
+        net = MLP.init(key, (input_size, *self.hidden, 1))
         return LearnedState(net, self.adam.init(net))
 
     def values(
-        self, state: LearnedState, seen: Float[Array, "b i"], returns: Float[Array, "b"], counted: Bool[Array, "b"]
+        self, state: LearnedState, inputs: Float[Array, "b i"], returns: Float[Array, "b"], valid: Bool[Array, "b"]
     ) -> Float[Array, "b"]:
-        return jax.vmap(state.net)(seen)[:, 0]
+        return jax.vmap(state.net)(inputs)[:, 0]
 
-    def fitted(
+    def fit(
         self,
         key: PRNGKeyArray,
         state: LearnedState,
-        seen: Float[Array, "b i"],
+        inputs: Float[Array, "b i"],
         returns: Float[Array, "b"],
-        counted: Bool[Array, "b"],
+        valid: Bool[Array, "b"],
     ) -> LearnedState:
-        upto = jnp.cumsum(counted)
+        count = jnp.cumsum(valid)
 
-        def fitness(net: Any, rows: Array) -> Float[Array, ""]:
-            error = (jax.vmap(net)(seen[rows])[:, 0] - returns[rows]) ** 2
-            return -jnp.mean(jnp.where(counted[rows], error, 0.0))  # rows beyond the last, where nothing counts
+        def objective(net: Any, rows: Array) -> Float[Array, ""]:
+            error = (jax.vmap(net)(inputs[rows])[:, 0] - returns[rows]) ** 2
+            return -jnp.mean(jnp.where(valid[rows], error, 0.0))  # without valid rows, `rows` points at invalid ones
 
         def step(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, None]:
-            net, memory = carry
-            nth = jax.random.randint(key, (self.size,), 0, jnp.maximum(upto[-1], 1))  # of those that count
-            rows = jnp.searchsorted(upto, nth + 1)
-            return self.adam.ascend(net, memory, jax.grad(fitness)(net, rows), 0.0), None
+            net, opt_state = carry
+            nth = jax.random.randint(key, (self.batch_size,), 0, jnp.maximum(count[-1], 1))  # of the valid rows
+            rows = jnp.searchsorted(count, nth + 1)
+            return self.adam.ascend(net, opt_state, jax.grad(objective)(net, rows)), None
 
-        start = (state.net, state.memory)
-        (net, memory), _ = jax.lax.scan(step, start, jax.random.split(key, self.steps))
-        return LearnedState(net, memory)
+        start = (state.net, state.opt_state)
+        (net, opt_state), _ = jax.lax.scan(step, start, jax.random.split(key, self.gradient_steps))
+        return LearnedState(net, opt_state)

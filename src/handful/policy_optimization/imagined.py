@@ -1,4 +1,4 @@
-"""The belief as an environment: trials begin where the system has been, and go on in one of its worlds."""
+"""A learned model as an environment: episodes start at visited observations and follow one world."""
 
 import dataclasses
 
@@ -9,57 +9,60 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from handful.data.dataset import Dataset
 from handful.envs.base import AbstractEnv
-from handful.fields import Real, real
+from handful.errors import InputError
+from handful.fields import Real, check_within, real
 from handful.models.base import AbstractDynamics
 from handful.task import Task
 from handful.types import Step
 
 
 class Visited(eqx.Module):
-    """Observations that the system was seen at, or that trials began with: those that are numbers."""
+    """Finite observations that were visited on the system, or those at which episodes started."""
 
     obs: Float[Array, "capacity o"]  # the first `count` rows
     count: Int[Array, ""]
 
     @classmethod
-    def of(cls, data: Dataset, *, first: bool = False) -> "Visited":
+    def of(cls, data: Dataset, *, initial_only: bool = False) -> "Visited":
         usable = data.mask() & jnp.isfinite(data.transitions.obs).all(1)
-        if first:
+        if initial_only:
             usable &= data.trial != jnp.concatenate([jnp.full(1, -1), data.trial[:-1]])
         rows = data.transitions.obs[jnp.argsort(~usable, stable=True)]
         return cls(jnp.where(jnp.sort(~usable)[:, None], 0.0, rows), usable.sum())
 
-    def draw(self, key: PRNGKeyArray) -> Float[Array, "o"]:
-        """One of them, each equally likely; zeros where there are none."""
+    def sample(self, key: PRNGKeyArray) -> Float[Array, "o"]:
+        """One of them, drawn uniformly; zeros if there are none."""
         return self.obs[jax.random.randint(key, (), 0, jnp.maximum(self.count, 1))]
 
 
-class Imagining(eqx.Module):
-    """Where an imagined trial stands, and in which world."""
+class ImaginedState(eqx.Module):
+    """The current observation of an imagined episode, and the index of its world."""
 
     obs: Float[Array, "o"]
     world: Int[Array, ""]
 
 
 class Imagined(AbstractEnv):
-    """Trials in the worlds of a belief: each begins at a visited observation, and keeps to the world it drew.
+    """Episodes in the worlds of a learned model. Each draws one world at its start and keeps it.
 
-    The share `anew` of them begins where a trial on the system began, the others anywhere that it has been.
+    A fraction `initial_state_fraction` of the episodes starts where an episode on the system started, the others at any
+    visited observation. After `task.horizon` steps an episode is truncated, so that agents bootstrap. If a prediction
+    or its reward is not finite, the observation stays as it was, the episode terminates and the reward is
+    `failure_reward`: the smallest reward in the data, if negative, times the horizon of the system's task.
 
-    It ends by truncation after `task.horizon` steps, so a learner counts the value of where it ended. Where a
-    prediction or its reward is not finite, the state holds still, the trial terminates and `lost` is paid: what the
-    worst step ever met would come to over a whole trial on the system, and never more than nothing.
-
-    Source: [Kurutach18] section 4; trials that branch off from visited states [Janner19] section 4. Deviates: no.
+    Source: [Kurutach18] section 4; branches from visited observations [Janner19] section 4. Deviates: no.
     """
 
-    task: Task  # with the length of an imagined trial as its horizon
+    task: Task  # its horizon is the length of an imagined episode
     worlds: AbstractDynamics  # on a leading axis
     visited: Visited
-    begun: Visited
-    lost: Float[Array, ""]
-    count: int = eqx.field(static=True)  # of worlds
-    anew: Real = real(0.0)
+    initial: Visited
+    failure_reward: Float[Array, ""]
+    world_count: int = eqx.field(static=True)
+    initial_state_fraction: Real = real(0.0)
+
+    def __check_init__(self) -> None:
+        check_within(self, "initial_state_fraction", 0.0, 1.0)
 
     @classmethod
     def of(
@@ -71,34 +74,40 @@ class Imagined(AbstractEnv):
         *,
         length: int,
         worlds: int = 5,
-        anew: Real | float = 0.0,
+        initial_state_fraction: Real | float = 0.0,
     ) -> "Imagined":
-        """As long as `length`. An ensemble's members are its worlds; of a belief without end, so many are drawn."""
+        """Episodes of `length` steps in the members of an ensemble, or in `worlds` worlds drawn from another model.
+
+        Raises `InputError` if `length` or `worlds` is below 1.
+        """
+        if length < 1 or worlds < 1:
+            raise InputError(f"length and worlds must be at least 1, got length={length} and worlds={worlds}")
         count = worlds if model.world_count is None else model.world_count
         rewards = data.transitions.reward
-        worst = jnp.min(jnp.where(data.mask() & jnp.isfinite(rewards), rewards, 0.0), initial=0.0)
-        places = (Visited.of(data), Visited.of(data, first=True))
-        within = dataclasses.replace(task, horizon=length)
-        return cls(within, model.worlds(key, count), *places, task.horizon * worst, count, anew)
+        smallest = jnp.min(jnp.where(data.mask() & jnp.isfinite(rewards), rewards, 0.0), initial=0.0)
+        places = (Visited.of(data), Visited.of(data, initial_only=True))
+        imagined_task = dataclasses.replace(task, horizon=length)
+        failure_reward = task.horizon * smallest
+        return cls(imagined_task, model.worlds(key, count), *places, failure_reward, count, initial_state_fraction)
 
-    def reset(self, key: PRNGKeyArray) -> tuple[Imagining, Float[Array, "o"]]:
-        anew_key, obs_key, world_key = jax.random.split(key, 3)
-        anew = jax.random.bernoulli(anew_key, self.anew)
-        obs = jnp.where(anew, self.begun.draw(obs_key), self.visited.draw(obs_key))
-        return Imagining(obs, jax.random.randint(world_key, (), 0, self.count)), obs
+    def reset(self, key: PRNGKeyArray) -> tuple[ImaginedState, Float[Array, "o"]]:
+        choice_key, obs_key, world_key = jax.random.split(key, 3)
+        initial = jax.random.bernoulli(choice_key, self.initial_state_fraction)
+        obs = jnp.where(initial, self.initial.sample(obs_key), self.visited.sample(obs_key))
+        return ImaginedState(obs, jax.random.randint(world_key, (), 0, self.world_count)), obs
 
-    def step(self, key: PRNGKeyArray, state: Imagining, action: Float[Array, "a"]) -> tuple[Imagining, Step]:
+    def step(self, key: PRNGKeyArray, state: ImaginedState, action: Float[Array, "a"]) -> tuple[ImaginedState, Step]:
         action = jnp.clip(action, self.task.low, self.task.high)
-        # All worlds step and one is kept: of many copies that is one matrix product, where gathered weights are none.
+        # All worlds step and one result is kept: under vmap that is one matrix product, gathered weights would not be.
         each = eqx.filter_vmap(lambda world, index: world.sample(key, state.obs, action))
-        predicted = each(self.worlds, jnp.arange(self.count))[state.world]
+        predicted = each(self.worlds, jnp.arange(self.world_count))[state.world]
         reward = self.task.reward(state.obs, action, predicted)
-        known = jnp.isfinite(predicted).all() & jnp.isfinite(reward)
-        obs = jnp.where(known, predicted, state.obs)
-        over = self.task.terminated(obs) | ~known
-        return Imagining(obs, state.world), Step(obs, jnp.where(known, reward, self.lost), over)
+        finite = jnp.isfinite(predicted).all() & jnp.isfinite(reward)
+        obs = jnp.where(finite, predicted, state.obs)
+        terminated = self.task.terminated(obs) | ~finite
+        return ImaginedState(obs, state.world), Step(obs, jnp.where(finite, reward, self.failure_reward), terminated)
 
     def world(self, index: Int[Array, ""]) -> "Imagined":
-        """The same with one of its worlds alone."""
+        """The same environment with only one of its worlds."""
         alone = jax.tree.map(lambda leaf: leaf[index][None] if eqx.is_array(leaf) else leaf, self.worlds)
-        return dataclasses.replace(self, worlds=alone, count=1)
+        return dataclasses.replace(self, worlds=alone, world_count=1)

@@ -1,4 +1,4 @@
-"""How long a policy is improved inside a belief before the system is asked again."""
+"""Policy improvement inside a learned model, with early stopping."""
 
 import dataclasses
 from typing import Any
@@ -8,95 +8,96 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from handful.agent import AbstractAgent
 from handful.envs import vector
 from handful.fields import Real, Whole, check_within, real, whole
+from handful.interaction import TrainState, reset, train_steps
 from handful.policies.base import AbstractPolicy
-from handful.policies.learner import AbstractPolicyLearner
 from handful.policy_optimization.imagined import Imagined
-from handful.policy_optimization.training import Practice, several
 
-_ANEW = 0.5  # of the trials that try a policy, the share that begins where one on the system began
+_EVAL_INITIAL_STATE_FRACTION = 0.5
 
 
 class Improved(eqx.Module):
-    """What came of an improvement."""
+    """The outcome of an improvement."""
 
-    returns: Float[Array, "w"]  # of the policy that was kept, in each world
-    updates: Int[Array, ""]  # that were made
-    kept: Int[Array, ""]  # how many of them the kept policy has seen
+    returns: Float[Array, "w"]  # of the kept policy, in each world
+    updates: Int[Array, ""]  # made in all
+    kept: Int[Array, ""]  # number of updates after which the kept policy was reached
 
 
 class Improvement(eqx.Module):
-    """Updates in blocks; after each, the policy without its noise is tried in every world from the same starts.
+    """Updates an agent in blocks; after each, its policy is evaluated in every world from the same starts.
 
-    These trials last `length` steps, however short those are that the policy learns from; half of them begin where
-    trials on the system began. A policy is kept where it returns more than the kept one in at least `share` of the
-    worlds. After `patience` blocks in a row that were not kept, or after `blocks` in all, the last kept one is the
-    result. A share of zero keeps all.
+    Evaluation uses the policy without exploration, for `length` steps, however short the episodes are that the agent
+    learns from; half of the episodes start where episodes on the system started. A policy replaces the kept one if its
+    return is greater in at least `improved_fraction` of the worlds; 0 keeps every policy. Improvement stops after
+    `patience` blocks in a row that were not kept, or after `blocks` in all, and returns the kept state.
 
-    Source: [Kurutach18] section 4.3. Deviates: patience; worlds are compared at the same starts, under the same noise.
+    Source: [Kurutach18] section 4.3. Deviates: patience; worlds are compared from the same starts with the same noise.
     """
 
-    updates: int = eqx.field(static=True, default=5)  # in a block
-    tries: int = eqx.field(static=True, default=20)  # in each world
-    length: int = eqx.field(static=True, default=200)  # [steps] of each
-    blocks: Whole = whole(20)  # at the most
-    share: Real = real(0.7)  # of the worlds
+    updates: int = eqx.field(static=True, default=5)  # per block
+    eval_episodes: int = eqx.field(static=True, default=20)  # per world
+    length: int = eqx.field(static=True, default=200)  # [steps] of an evaluation episode
+    blocks: Whole = whole(20)  # at most
+    improved_fraction: Real = real(0.7)  # of the worlds
     patience: Whole = whole(2)  # blocks
 
     def __check_init__(self) -> None:
-        for name in ("updates", "tries", "length", "patience"):
+        for name in ("updates", "eval_episodes", "length", "patience"):
             check_within(self, name, 1.0)
+        check_within(self, "blocks", 0.0)
+        check_within(self, "improved_fraction", 0.0, 1.0)
 
-    def __call__(
-        self, key: PRNGKeyArray, env: Imagined, learner: AbstractPolicyLearner, state: Any
-    ) -> tuple[Any, Improved]:
-        """The learner's state, improved from `state`."""
-        lane_key, practice_key, try_key = jax.random.split(key, 3)
-        lanes = jax.vmap(lambda k: vector.reset(k, env))(jax.random.split(lane_key, learner.envs))
-        tried = dataclasses.replace(env, task=dataclasses.replace(env.task, horizon=self.length), anew=_ANEW)
-        none = jnp.zeros((), int)
-        start = Practice(learner.on_reset(state), lanes, none)
+    def __call__(self, key: PRNGKeyArray, env: Imagined, agent: AbstractAgent, state: Any) -> tuple[Any, Improved]:
+        """The agent's state, improved from `state`."""
+        env_key, train_key, eval_key = jax.random.split(key, 3)
+        envs = reset(env_key, env, agent.num_envs)
+        eval_task = dataclasses.replace(env.task, horizon=self.length)
+        eval_env = dataclasses.replace(env, task=eval_task, initial_state_fraction=_EVAL_INITIAL_STATE_FRACTION)
+        zero = jnp.zeros((), int)
+        start = TrainState(agent.on_reset(state), envs, zero)
 
-        def goes_on(carry: tuple) -> Bool[Array, ""]:
-            _, _, blocks, refused = carry
-            return (blocks <= self.blocks) & (refused < self.patience)
+        def running(carry: tuple) -> Bool[Array, ""]:
+            _, _, blocks, rejected = carry
+            return (blocks <= self.blocks) & (rejected < self.patience)
 
         def block(carry: tuple) -> tuple:
-            now, kept, blocks, refused = carry
-            practised = lambda now: several(practice_key, env, learner, now, self.updates)[0]  # noqa: E731
-            now = jax.lax.cond(blocks > 0, practised, lambda now: now, now)  # the first only tries what there was
-            returns = returns_in(try_key, tried, learner.policy(now.learner), self.tries)
-            better = (blocks == 0) | self.better(kept[1], returns)
-            kept = jax.tree.map(lambda new, old: jnp.where(better, new, old), (now.learner, returns, now.updates), kept)
-            return now, kept, blocks + 1, jnp.where(better, 0, refused + 1)
+            now, kept, blocks, rejected = carry
+            trained = lambda now: train_steps(train_key, env, agent, now, self.updates)[0]  # noqa: E731
+            now = jax.lax.cond(blocks > 0, trained, lambda now: now, now)  # the first block only evaluates
+            returns = returns_in(eval_key, eval_env, agent.policy(env.task, now.agent), self.eval_episodes)
+            better = (blocks == 0) | self.improves(kept[1], returns)
+            kept = jax.tree.map(lambda new, old: jnp.where(better, new, old), (now.agent, returns, now.updates), kept)
+            return now, kept, blocks + 1, jnp.where(better, 0, rejected + 1)
 
-        kept = (state, jnp.zeros(env.count), none)
-        now, (kept, returns, at), _, _ = jax.lax.while_loop(goes_on, block, (start, kept, none, none))
+        kept = (state, jnp.zeros(env.world_count), zero)
+        now, (kept, returns, at), _, _ = jax.lax.while_loop(running, block, (start, kept, zero, zero))
         return kept, Improved(returns, now.updates, at)
 
-    def better(self, before: Float[Array, "w"], after: Float[Array, "w"]) -> Bool[Array, ""]:
-        """Whether returns rose in enough of the worlds."""
-        return jnp.mean(after > before) >= self.share
+    def improves(self, before: Float[Array, "w"], after: Float[Array, "w"]) -> Bool[Array, ""]:
+        """Whether returns increased in enough worlds."""
+        return jnp.mean(after > before) >= self.improved_fraction
 
 
-def returns_in(key: PRNGKeyArray, env: Imagined, policy: AbstractPolicy, tries: int) -> Float[Array, "w"]:
-    """What a policy returns in each world, in the mean over so many imagined trials: in all from the same starts."""
+def returns_in(key: PRNGKeyArray, env: Imagined, policy: AbstractPolicy, episodes: int) -> Float[Array, "w"]:
+    """The mean return of a policy in each world, over `episodes` imagined episodes from the same starts."""
 
-    def trial(key: PRNGKeyArray, env: Imagined) -> Float[Array, ""]:
+    def episode(key: PRNGKeyArray, env: Imagined) -> Float[Array, ""]:
         start_key, roll_key = jax.random.split(key)
-        lane = vector.reset(start_key, env)
+        state = vector.reset(start_key, env)
 
         def step(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, None]:
-            lane, memory, over, total = carry
+            state, memory, over, total = carry
             act_key, step_key = jax.random.split(key)
-            action, memory = policy(act_key, lane.obs, memory)
-            lane, met, ended = vector.step(step_key, env, lane, action)
-            return (lane, memory, over | ended.over, total + jnp.where(over, 0.0, met.reward)), None
+            action, memory = policy(act_key, state.obs, memory)
+            state, transition, ended = vector.step(step_key, env, state, action)
+            return (state, memory, over | ended.over, total + jnp.where(over, 0.0, transition.reward)), None
 
-        start = (lane, policy.init(), jnp.zeros((), bool), jnp.zeros(()))
+        start = (state, policy.init(), jnp.zeros((), bool), jnp.zeros(()))
         return jax.lax.scan(step, start, jax.random.split(roll_key, env.task.horizon))[0][3]
 
-    keys = jax.random.split(key, tries)
-    in_world = lambda index: jax.vmap(lambda k: trial(k, env.world(index)))(keys).mean()  # noqa: E731
-    return jax.vmap(in_world)(jnp.arange(env.count))
+    keys = jax.random.split(key, episodes)
+    in_world = lambda index: jax.vmap(lambda k: episode(k, env.world(index)))(keys).mean()  # noqa: E731
+    return jax.vmap(in_world)(jnp.arange(env.world_count))

@@ -1,4 +1,4 @@
-"""What came after a step: rewards to go, and advantages."""
+"""Rewards to go and advantages."""
 
 import equinox as eqx
 import jax
@@ -11,7 +11,7 @@ from handful.fields import Real, check_within, real
 def rewards_to_go(
     rewards: Float[Array, "t"], over: Bool[Array, "t"], discount: Float[Array, ""] | float
 ) -> Float[Array, "t"]:
-    """`G_t = r_t + discount G_{t+1}`, which stops with the step where its trial is over."""
+    """`G_t = r_t + discount G_{t+1}`, where `G_{t+1}` is 0 if the episode is over at step t."""
 
     def step(later: Float[Array, ""], now: tuple) -> tuple[Float[Array, ""], Float[Array, ""]]:
         reward, over = now
@@ -22,21 +22,21 @@ def rewards_to_go(
 
 
 class GAE(eqx.Module):
-    """Generalised advantage estimation, one trial after the other.
+    """Generalised advantage estimation of one environment's steps.
 
     `delta_t = r_t + discount (1 - terminated_t) V(next_obs_t) - V(obs_t)`, with the true next observation;
-    `A_t = delta_t + discount decay A_{t+1}`, which stops at a step that terminates and at one that truncates. Where the
-    rows end in mid-trial, so does the sum.
+    `A_t = delta_t + discount gae_lambda A_{t+1}`, where the sum ends at a step that terminates or truncates, and at the
+    last row.
 
     Source: [Schulman16] equation 16. Deviates: no.
     """
 
     discount: Real = real(0.99)
-    decay: Real = real(0.95)
+    gae_lambda: Real = real(0.95)
 
     def __check_init__(self) -> None:
         check_within(self, "discount", 0.0, 1.0)
-        check_within(self, "decay", 0.0, 1.0)
+        check_within(self, "gae_lambda", 0.0, 1.0)
 
     def __call__(
         self,
@@ -47,4 +47,4 @@ class GAE(eqx.Module):
         truncated: Bool[Array, "t"],
     ) -> Float[Array, "t"]:
         delta = rewards + self.discount * jnp.where(terminated, 0.0, next_values) - values
-        return rewards_to_go(delta, terminated | truncated, self.discount * self.decay)
+        return rewards_to_go(delta, terminated | truncated, self.discount * self.gae_lambda)

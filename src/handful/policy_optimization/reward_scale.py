@@ -1,4 +1,4 @@
-"""Rewards brought to a common size, so that one set of rates serves many tasks."""
+"""Reward scaling, so that one set of hyperparameters serves tasks with rewards of different size."""
 
 import equinox as eqx
 import jax
@@ -7,35 +7,35 @@ from jaxtyping import Array, Bool, Float
 
 from handful.data.moments import Moments
 
-_FAR = 10.0
-_LEAST_VAR = 1e-8
+_CLIP = 10.0
+_MIN_VAR = 1e-8
 
 
 class RewardScale(eqx.Module):
-    """Divides rewards by the running std of the discounted return so far, and keeps them within ten of it.
+    """Divides rewards by the running std of the discounted return so far, and clips the result to [-10, 10].
 
     Source: [Engstrom20] section 3. Deviates: no.
     """
 
-    return_: Float[Array, "n"]  # discounted, of the trial in progress
+    return_: Float[Array, "n"]  # discounted, of the episode in progress
     moments: Moments  # of all such returns
 
     @classmethod
-    def init(cls, envs: int) -> "RewardScale":
-        return cls(jnp.zeros(envs), Moments.of(()))
+    def init(cls, num_envs: int) -> "RewardScale":
+        return cls(jnp.zeros(num_envs), Moments.of(()))
 
     def __call__(self, rewards: Float[Array, "t n"]) -> Float[Array, "t n"]:
-        return jnp.clip(rewards / self.unit, -_FAR, _FAR)
+        return jnp.clip(rewards / self.unit, -_CLIP, _CLIP)
 
     @property
     def unit(self) -> Float[Array, ""]:
-        """What a scaled reward of one stands for."""
-        return jnp.sqrt(jnp.maximum(self.moments.var, _LEAST_VAR))
+        """The reward that is scaled to 1."""
+        return jnp.sqrt(jnp.maximum(self.moments.var, _MIN_VAR))
 
-    def seeing(
+    def update(
         self, rewards: Float[Array, "t n"], over: Bool[Array, "t n"], discount: Float[Array, ""]
     ) -> "RewardScale":
-        """With the statistics of these rewards too; one that is not finite counts as none, and ends its trial."""
+        """With these rewards added to the statistics. One that is not finite counts as 0 and ends its episode."""
         finite = jnp.isfinite(rewards)
         rewards, over = jnp.where(finite, rewards, 0.0), over | ~finite
 
@@ -44,5 +44,5 @@ class RewardScale(eqx.Module):
             total = discount * return_ + reward
             return jnp.where(over, 0.0, total), total
 
-        return_, seen = jax.lax.scan(step, self.return_, (rewards, over))
-        return RewardScale(return_, self.moments.seeing(seen.reshape(-1)))
+        return_, returns = jax.lax.scan(step, self.return_, (rewards, over))
+        return RewardScale(return_, self.moments.update(returns.reshape(-1)))

@@ -1,4 +1,4 @@
-"""What policy optimisation ascends: likelihood weighed by what came of it, and its surrogates for larger steps."""
+"""Objectives of policy optimisation: the weighted likelihood, and surrogates for larger steps."""
 
 from abc import abstractmethod
 from typing import Any
@@ -7,41 +7,41 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from handful.fields import Real, real
+from handful.fields import Real, check_within, real
 from handful.policy_optimization.penalty import AbstractPenalty, DualDescent
 
 
 def weighted_likelihood(
-    log_prob: Float[Array, "b"], weight: Float[Array, "b"], counted: Bool[Array, "b"]
+    log_prob: Float[Array, "b"], weight: Float[Array, "b"], valid: Bool[Array, "b"]
 ) -> Float[Array, ""]:
-    """The mean of `weight log pi(choice)` over what counts.
+    """The mean of `weight log pi(raw action)` over valid rows.
 
-    With weights of one that is maximum likelihood; with what came after each step as its weight, its gradient is the
+    With weights of one it is the log-likelihood; with rewards to go or advantages as weights, its gradient is the
     policy gradient.
     """
-    return jnp.sum(jnp.where(counted, weight * log_prob, 0.0)) / jnp.maximum(counted.sum(), 1)
+    return jnp.sum(jnp.where(valid, weight * log_prob, 0.0)) / jnp.maximum(valid.sum(), 1)
 
 
 class AbstractSurrogate(eqx.Module):
-    """What one sample is worth under a policy that is no longer the one that drew it."""
+    """The objective of one sample, under a policy that differs from the one that collected it."""
 
     @abstractmethod
     def init(self) -> Any:
-        """What it remembers from update to update."""
+        """The state before the first update; None if there is none."""
 
     @abstractmethod
     def __call__(
         self, state: Any, log_ratio: Float[Array, ""], advantage: Float[Array, ""], kl: Float[Array, ""]
     ) -> Float[Array, ""]:
-        """`log_ratio`: of the choice's probabilities, new to old; `kl`: from the old distribution to the new."""
+        """The objective. `log_ratio`: log of new over old probability; `kl`: KL(old || new) [nats]."""
 
     @abstractmethod
     def after(self, state: Any, kl: Float[Array, ""]) -> Any:
-        """The memory after an update that came to a mean KL divergence of `kl`."""
+        """The state after an update whose mean KL divergence was `kl`."""
 
 
 class Importance(AbstractSurrogate):
-    """`ratio advantage`: at the old policy its gradient is the policy gradient."""
+    """`ratio advantage`; at the old policy its gradient is the policy gradient."""
 
     def init(self) -> None:
         return None
@@ -56,12 +56,15 @@ class Importance(AbstractSurrogate):
 
 
 class Clipped(AbstractSurrogate):
-    """`min(ratio advantage, clip(ratio, 1 - within, 1 + within) advantage)`: no gain for moving further.
+    """`min(ratio advantage, clip(ratio, 1 - clip_eps, 1 + clip_eps) advantage)`.
 
     Source: [Schulman17] equation 7. Deviates: no.
     """
 
-    within: Real = real(0.2)
+    clip_eps: Real = real(0.2)
+
+    def __check_init__(self) -> None:
+        check_within(self, "clip_eps", 0.0, least_excluded=True)
 
     def init(self) -> None:
         return None
@@ -70,14 +73,14 @@ class Clipped(AbstractSurrogate):
         self, state: None, log_ratio: Float[Array, ""], advantage: Float[Array, ""], kl: Float[Array, ""]
     ) -> Float[Array, ""]:
         ratio = jnp.exp(log_ratio)
-        return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - self.within, 1 + self.within) * advantage)
+        return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - self.clip_eps, 1 + self.clip_eps) * advantage)
 
     def after(self, state: None, kl: Float[Array, ""]) -> None:
         return None
 
 
 class Penalised(AbstractSurrogate):
-    """`ratio advantage - beta (KL - target)`, where beta follows from how far the last updates went.
+    """`ratio advantage - beta (KL - target)`; `penalty` adapts beta to the KL divergence of past updates.
 
     Source: [Schulman17] section 4. Deviates: beta may also follow dual descent.
     """

@@ -1,4 +1,4 @@
-"""What a belief would have forecast for a trial that has happened since."""
+"""Forecasts of a belief along a recorded trial."""
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +20,12 @@ def fan(
     *,
     horizon: int,
 ) -> Float[Array, "s p {horizon}+1 o"]:
-    """Particles that follow the trial's own actions for `horizon` steps from each start."""
+    """Particles that follow the recorded actions for `horizon` steps from each start."""
     worlds = model.world_count or PARTICLES
     propagator = TSInf(worlds * max(1, round(PARTICLES / worlds)))
 
-    def one(start: Int[Array, ""]) -> Float[Array, "p _ o"]:
+    def forecast(start: Int[Array, ""]) -> Float[Array, "p _ o"]:
         plan = jax.lax.dynamic_slice_in_dim(actions, start, horizon)
         return propagator(key, model, OpenLoop(plan), obs[start], horizon).obs
 
-    return jax.vmap(one)(jnp.asarray(starts))
+    return jax.vmap(forecast)(jnp.asarray(starts))

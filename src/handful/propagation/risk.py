@@ -1,4 +1,4 @@
-"""Risk: from the returns of a plan's particles to one number."""
+"""Risk measures: from the returns of all particles of a plan to one value."""
 
 from abc import abstractmethod
 
@@ -6,12 +6,12 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from handful.fields import Real, real
-from handful.propagation.distribution_sampling import root
+from handful.fields import Real, check_within, real
+from handful.models.base import root
 
 
 class AbstractRisk(eqx.Module):
-    """What a plan is worth, given what it returned in each particle. It never sees single steps."""
+    """The value of a plan, given its return in each particle. It is never applied to single steps."""
 
     @abstractmethod
     def __call__(self, returns: Float[Array, "p"]) -> Float[Array, ""]: ...
@@ -25,7 +25,7 @@ class Mean(AbstractRisk):
 
 
 class MeanStd(AbstractRisk):
-    """`mean + weight * std`: cautious where the weight is negative, curious where it is positive."""
+    """`mean + weight * std`: risk-averse for a negative weight, exploring for a positive one."""
 
     weight: Real = real(-1.0)
 
@@ -41,8 +41,11 @@ class CVaR(AbstractRisk):
 
     fraction: Real = real(0.25)
 
+    def __check_init__(self) -> None:
+        check_within(self, "fraction", 0.0, 1.0)
+
     def __call__(self, returns: Float[Array, "p"]) -> Float[Array, ""]:
         rank = jnp.arange(returns.shape[0])
-        size = self.fraction * returns.shape[0] * (1 - 1e-6)  # 7/13 of 13 is 7, whatever float32 makes of it
+        size = self.fraction * returns.shape[0] * (1 - 1e-6)  # so that 7/13 of 13 is 7 in spite of rounding
         tail = rank < jnp.maximum(jnp.ceil(size), 1)
         return jnp.sum(jnp.where(tail, jnp.sort(returns), 0.0)) / tail.sum()

@@ -1,79 +1,110 @@
-"""Trajectory sampling: a particle is one rollout in one world."""
+"""Trajectory sampling: each particle is a rollout in one world."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
+from handful.errors import InputError
 from handful.models.base import AbstractDynamics
-from handful.policies.base import AbstractPolicy
-from handful.propagation.base import AbstractPropagator, balanced
-from handful.propagation.particles import roll
-from handful.types import Rollout
+from handful.propagation.base import AbstractParticles, check_particles
 
 
-class TSInf(AbstractPropagator):
-    """Each particle stays in one world for the whole plan; worlds are met equally often.
+class TSInf(AbstractParticles):
+    """Each particle stays in one world for the whole plan; there are equally many particles in each world.
 
     Source: [Chua18] section 5.1, TS-infinity. Deviates: no.
     """
 
     particles: int = eqx.field(static=True, default=20)
 
-    def __call__(
-        self, key: PRNGKeyArray, model: AbstractDynamics, policy: AbstractPolicy, obs: Float[Array, "o"], horizon: int
-    ) -> Rollout:
+    @classmethod
+    def check_members(cls, particles: int, members: int) -> None:
+        per_member(particles, members)
+
+    def start(self, key: PRNGKeyArray, model: AbstractDynamics) -> tuple[PRNGKeyArray, tuple[AbstractDynamics, int]]:
         world_key, roll_key = jax.random.split(key)
-        count, share = balanced(model, self.particles)
-        worlds = model.worlds(world_key, count)
+        count, each = balanced(model, self.particles)
+        return roll_key, (model.worlds(world_key, count), each)
 
-        def draw(key: PRNGKeyArray) -> Key[Array, "p"]:
-            return jax.random.split(key, self.particles)
+    def draw(self, key: PRNGKeyArray, obs: Float[Array, "o"]) -> Key[Array, "p"]:
+        return jax.random.split(key, self.particles)
 
-        def move(keys: Key[Array, "p"], obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
-            return sample_each(keys, worlds, share, obs, action)
+    def move(
+        self,
+        drawn: Key[Array, "p"],
+        started: tuple[AbstractDynamics, int],
+        obs: Float[Array, "p o"],
+        action: Float[Array, "p a"],
+    ) -> Float[Array, "p o"]:
+        worlds, each = started
+        return sample_each(drawn, worlds, each, obs, action)
 
-        return roll(roll_key, policy, obs, draw=draw, move=move, particles=self.particles, horizon=horizon)
 
-
-class TS1(AbstractPropagator):
-    """Each particle moves to a fresh world at every step; at every step worlds are met equally often.
+class TS1(AbstractParticles):
+    """Each particle changes to a random world in every step; in every step there are equally many in each world.
 
     Source: [Chua18] section 5.1, TS1. Deviates: no.
     """
 
     particles: int = eqx.field(static=True, default=20)
 
-    def __call__(
-        self, key: PRNGKeyArray, model: AbstractDynamics, policy: AbstractPolicy, obs: Float[Array, "o"], horizon: int
-    ) -> Rollout:
-        count, share = balanced(model, self.particles)
+    @classmethod
+    def check_members(cls, particles: int, members: int) -> None:
+        per_member(particles, members)
 
-        def draw(key: PRNGKeyArray) -> tuple[PRNGKeyArray, Int[Array, "p"], Key[Array, "p"]]:
-            world_key, seat_key, noise_key = jax.random.split(key, 3)
-            seat = jax.random.permutation(seat_key, self.particles)  # particle seat[i] takes place i
-            return world_key, seat, jax.random.split(noise_key, self.particles)
+    def draw(self, key: PRNGKeyArray, obs: Float[Array, "o"]) -> tuple[PRNGKeyArray, Int[Array, "p"], Key[Array, "p"]]:
+        world_key, order_key, noise_key = jax.random.split(key, 3)
+        order = jax.random.permutation(order_key, self.particles)
+        return world_key, order, jax.random.split(noise_key, self.particles)
 
-        def move(drawn: tuple, obs: Float[Array, "p o"], action: Float[Array, "p a"]) -> Float[Array, "p o"]:
-            world_key, seat, keys = drawn
-            seated = sample_each(keys, model.worlds(world_key, count), share, obs[seat], action[seat])
-            return seated[jnp.argsort(seat)]
+    def move(
+        self, drawn: tuple, started: AbstractDynamics, obs: Float[Array, "p o"], action: Float[Array, "p a"]
+    ) -> Float[Array, "p o"]:
+        world_key, order, keys = drawn
+        count, each = balanced(started, self.particles)
+        ordered = sample_each(keys, started.worlds(world_key, count), each, obs[order], action[order])
+        return ordered[jnp.argsort(order)]
 
-        return roll(key, policy, obs, draw=draw, move=move, particles=self.particles, horizon=horizon)
+
+def balanced(model: AbstractDynamics, particles: int) -> tuple[int, int]:
+    """The number of worlds to draw, and of particles in each. Raises `InputError` if they do not divide evenly."""
+    worlds = particles if model.world_count is None else model.world_count
+    return worlds, per_member(particles, worlds)
+
+
+def per_member(particles: int, members: int) -> int:
+    """The particles in each member of an ensemble. Raises `InputError` if they do not divide evenly."""
+    check_particles(particles)
+    if particles % members:
+        raise InputError(
+            f"particles must be a multiple of the {members} members of the model, so that each plan is evaluated "
+            f"equally often in each; got {particles}"
+        )
+    return particles // members
 
 
 def sample_each(
-    keys: Key[Array, "p"], worlds: AbstractDynamics, share: int, obs: Float[Array, "p o"], action: Float[Array, "p a"]
+    keys: Key[Array, "p"], worlds: AbstractDynamics, each: int, obs: Float[Array, "p o"], action: Float[Array, "p a"]
 ) -> Float[Array, "p o"]:
-    """One step of all particles: the first `share` in the first world, and so on."""
+    """One step of all particles: the first `each` in the first world, and so on.
+
+    Raises `InputError` if `sample` of a world has not the shape of the observation.
+    """
 
     def grouped(values: Array) -> Array:
-        return values.reshape(-1, share, *values.shape[1:])
+        return values.reshape(-1, each, *values.shape[1:])
 
     def in_world(
         world: AbstractDynamics, keys: Array, obs: Float[Array, "q o"], action: Float[Array, "q a"]
     ) -> Float[Array, "q o"]:
-        return jax.vmap(world.sample)(keys, obs, action)
+        following = jax.vmap(world.sample)(keys, obs, action)
+        if following.shape != obs.shape:
+            raise InputError(
+                f"{type(world).__name__}.sample must return the observation's shape {obs.shape[1:]}, "
+                f"got {following.shape[1:]}"
+            )
+        return following
 
     following = eqx.filter_vmap(in_world)(worlds, grouped(keys), grouped(obs), grouped(action))
     return following.reshape(obs.shape)

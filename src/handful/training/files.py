@@ -1,8 +1,10 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from handful.errors import InputError
 
@@ -33,6 +35,19 @@ def write_whole(path: Path, content: bytes | str) -> None:
             "mend the folder and go on, a run with --resume, or choose another place"
         ) from error
     _flush_folder(path.parent)
+
+
+def write_json(path: Path, content: dict[str, Any], *, allow_nan: bool = True) -> None:
+    """As `write_whole`. Raises `ValueError` where a number is not finite, unless `allow_nan`."""
+    write_whole(path, json.dumps(content, indent=2, allow_nan=allow_nan) + "\n")
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """Raises `InputError`, which ends with the remedy, where the file is missing or damaged."""
+    try:
+        return dict(json.loads(path.read_text()).items())
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} is missing or damaged ({type(error).__name__}); {remedy}") from error
 
 
 def sweep(folder: Path) -> None:

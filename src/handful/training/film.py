@@ -67,16 +67,8 @@ def gif(frames: Sequence[Frame], times: Sequence[int], dt: float) -> bytes:
     palette = Image.fromarray(np.concatenate([np.asarray(image) for image in sample])).quantize(COLOURS)
     indexed = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     buffer = io.BytesIO()
-    indexed[0].save(
-        buffer,
-        "GIF",
-        save_all=True,
-        append_images=indexed[1:],
-        duration=_durations(times, dt),
-        loop=0,
-        optimize=False,
-        disposal=1,
-    )
+    settings = {"save_all": True, "append_images": indexed[1:], "loop": 0, "optimize": False, "disposal": 1}
+    indexed[0].save(buffer, "GIF", duration=_durations(times, dt), **settings)
     return buffer.getvalue()
 
 

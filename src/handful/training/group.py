@@ -1,19 +1,12 @@
 """A group: runs that differ in nothing but their seed, in one folder."""
 
-import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from handful.errors import InputError
-from handful.training.files import write_whole
-from handful.training.loop import Loop
-from handful.training.rounds import Rounds
-from handful.training.rounds_together import RoundsTogether
+from handful.training.files import read_json, write_json
 from handful.training.run import GROUP, RunFolder, is_group
-from handful.training.seeds import SeedsLoop, SeedsObserver
-from handful.training.session import Session
 
 MOST = 1000  # seeds of a group: past that a range is a slip of the hand
 
@@ -39,18 +32,16 @@ class GroupFolder:
         return group
 
     def write_config(self, config: dict[str, Any]) -> None:
-        write_whole(self.path / GROUP, json.dumps(config, indent=2) + "\n")
+        write_json(self.path / GROUP, config)
 
     def config(self) -> dict[str, Any]:
         """What all seeds have in common, and `seeds`. Raises `InputError` where it is damaged."""
-        path = self.path / GROUP
+        path, remedy = self.path / GROUP, "restore it, or start a new group"
+        config = read_json(path, remedy)
         try:
-            config = dict(json.loads(path.read_text()).items())
             seeds_of(config["seeds"])
-        except (OSError, ValueError, AttributeError, KeyError, TypeError, InputError) as error:
-            raise InputError(
-                f"{path} is missing or damaged ({type(error).__name__}); restore it, or start a new group"
-            ) from error
+        except (AttributeError, KeyError, TypeError, InputError) as error:
+            raise InputError(f"{path} is missing or damaged ({type(error).__name__}); {remedy}") from error
         return config
 
     def member(self, seed: int) -> Path:
@@ -58,8 +49,7 @@ class GroupFolder:
 
     def done(self, seed: int) -> int:
         """How many trials of a seed are safe."""
-        folder = RunFolder(self.member(seed))
-        return len(folder.rows()) if folder.state_path.exists() else 0
+        return RunFolder(self.member(seed)).done(seed)
 
     def member_folder(self, seed: int, config: dict[str, Any]) -> RunFolder:
         """The run folder of a seed: made where a crash came before it, its configuration as the group's is now."""
@@ -94,25 +84,3 @@ def seeds_of(text: str) -> list[int]:
     if twice:
         raise InputError(f"each seed can run once; --seeds {text} names {twice[0]} twice")
     return seeds
-
-
-def together(loops: Mapping[int, Loop | Rounds]) -> SeedsLoop | RoundsTogether:
-    """The loops of several seeds as one."""
-    if all(isinstance(loop, Rounds) for loop in loops.values()):
-        return RoundsTogether({seed: loop for seed, loop in loops.items() if isinstance(loop, Rounds)})
-    return SeedsLoop({seed: loop for seed, loop in loops.items() if isinstance(loop, Loop)})
-
-
-def train_together(sessions: Mapping[int, Session], *, trials: int, observer: SeedsObserver) -> None:
-    """Run the trials that any seed lacks, all seeds at once. Each is safe on disk, seed by seed, before the next.
-
-    Killed between two seeds, some have a trial that others lack: it is run again for all, and those keep theirs.
-    """
-    for session in sessions.values():
-        session.tidy()
-    loop = together({seed: session.loop for seed, session in sessions.items()})
-    for index in range(min(session.done for session in sessions.values()), trials + 1):
-        states = {seed: session.state for seed, session in sessions.items()}
-        rows = {seed: session.rows for seed, session in sessions.items()}
-        for seed, (state, trial) in loop.trial(index, states, rows, observer).items():
-            sessions[seed].keep(state, trial)

@@ -1,12 +1,14 @@
-"""What a person watches while a run goes on."""
+"""Progress of a run on the terminal."""
 
 import dataclasses
 import math
 import sys
 import time
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
+import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -14,20 +16,21 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from handful.models.base import FitReport
-from handful.training.loop import Trial
+from handful.training.loop import Stage
+from handful.training.run import Row
+from handful.training.tally import Recorded, Tally
 
 BARS = "▁▂▃▄▅▆▇█"
-SHOWN = 60  # trials in the row of bars
+SHOWN = 60  # stages in the row of bars
 
 
 @dataclasses.dataclass(frozen=True)
 class Words:
-    """What the parts of a run are called."""
+    """What the stages of a run are called."""
 
     unit: str
-    first: str  # what the one with number 0 is
-    who: str  # acts in it
+    first: str  # stage 0
+    actor: str  # in stage 0
 
 
 TRIALS = Words("trial", "a random one", "random actions")
@@ -35,145 +38,165 @@ ROUNDS = Words("round", "a trial of the untrained policy", "untrained policy")
 
 
 def observer_for(
-    folder: Path, task: str, trials: int, steps: int, *, words: Words = TRIALS
+    folder: Path | None, task: str, stages: int, steps: int, *, words: Words = TRIALS, check: Callable[[], Any] = int
 ) -> "PlainProgress | LiveProgress":
-    """A live display on a terminal, plain lines elsewhere. A trial lasts `steps` steps at most."""
+    """A live display on a terminal, plain lines elsewhere. A stage lasts `steps` steps at most.
+
+    `check` is called where a run may be stopped: before a fit, after it and between steps, not before a stage is saved.
+    """
     console = Console(file=sys.stdout)
     kind = LiveProgress if console.is_terminal else PlainProgress
-    return kind(console, folder, task, trials, steps, words=words)
+    return kind(console, folder, task, stages, steps, words, check)
 
 
+@dataclasses.dataclass
 class PlainProgress:
-    """One line a trial. A `remark` stands behind the return."""
+    """One line a stage; with several seeds, of their mean return and the least."""
 
-    def __init__(
-        self, console: Console, folder: Path, task: str, trials: int, steps: int, *, words: Words = TRIALS
-    ) -> None:
-        self.console, self.folder, self.task, self.trials, self.steps = console, folder, task, trials, steps
-        self.words = words
-        self.trial_seconds: list[float] = []  # of controlled trials in this sitting
-        self.trial_began = time.perf_counter()
+    console: Console
+    folder: Path | None
+    task: str
+    stages: int
+    steps: int  # of a stage, at most
+    words: Words = TRIALS
+    check: Callable[[], Any] = int
+
+    def __post_init__(self) -> None:
+        self.stage_seconds: list[float] = []  # of stages after stage 0 in this sitting
+        self.stage_began = time.perf_counter()
 
     def __enter__(self) -> "PlainProgress":
-        self.say(f"{self.task}: {self.trials} {self.words.unit}s after {self.words.first}, into {self.folder}")
+        into = "" if self.folder is None else f", into {self.folder}"
+        self.say(f"{self.task}: {self.stages} {self.words.unit}s after {self.words.first}{into}")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
 
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
-    def fitting(self, trial: int) -> None: ...
+    def fitting(self, stage: int) -> None:
+        self.check()
 
-    def fitted(self, trial: int, report: FitReport, seconds: float) -> None:
-        if bool(report.diverged.any()):
-            self.say(f"{self.words.unit} {trial}: {divergence(report)}")
+    def fitted(self, stage: int, metrics: Mapping[int, Recorded], seconds: float) -> None:
+        self.check()
+        for seed, own in metrics.items():
+            if "diverged" in own and bool(np.any(own["diverged"])):
+                who = f", seed {seed}" if len(metrics) > 1 else ""
+                self.say(f"{self.words.unit} {stage}{who}: {divergence(own['diverged'])}")
 
-    def stepped(
-        self, trial: int, steps: int, return_: float, planned: float | None, step_ms: float, *, remark: str = ""
-    ) -> None: ...
+    def stepped(self, stage: int, tallies: Mapping[int, Tally], step_ms: float) -> None:
+        self.check()
 
-    def finished(self, trial: Trial, remark: str = "") -> None:
-        now = time.perf_counter()
-        if trial.row.trial > 0:
-            self.trial_seconds.append(now - self.trial_began)
-        self.trial_began = now
-        self.say(f"{_line(trial, remark, self.words)}  {self._left(trial.row.trial)}".rstrip())
+    def finished(self, stages: Mapping[int, Stage]) -> None:
+        rows = [stage.row for stage in stages.values()]
+        row, now = mean_of(rows), time.perf_counter()
+        if row.trial > 0:
+            self.stage_seconds.append(now - self.stage_began)
+        self.stage_began = now
+        remark = _remark([row.return_ for row in rows])
+        self.say(f"{_line(row, remark, self.words)}  {self._left(row.trial)}".rstrip())
 
     def _left(self, done: int) -> str:
-        """How long the trials after `done` will take, once the second has told; the first one also compiles."""
-        recent = self.trial_seconds[1:][-3:]
-        if not recent or done >= self.trials:
+        """Time that the stages after `done` will take, estimated from the second on; the first one also compiles."""
+        recent = self.stage_seconds[1:][-3:]
+        if not recent or done >= self.stages:
             return ""
-        seconds = (self.trials - done) * sum(recent) / len(recent) - (time.perf_counter() - self.trial_began)
+        seconds = (self.stages - done) * sum(recent) / len(recent) - (time.perf_counter() - self.stage_began)
         return f"{_duration(max(seconds, 0.0))} left"
 
 
 class LiveProgress(PlainProgress):
-    """A line a trial, and below them the trial in progress."""
+    """A line a stage, and below them the stage in progress."""
 
-    def __init__(
-        self, console: Console, folder: Path, task: str, trials: int, steps: int, *, words: Words = TRIALS
-    ) -> None:
-        super().__init__(console, folder, task, trials, steps, words=words)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.returns: list[float] = []
         self.nll: float | None = None
         self.doing: RenderableType = Text("")
-        self.trial = 0
-        self.live = Live(get_renderable=self._view, console=console, refresh_per_second=8, transient=True)
+        self.live = Live(get_renderable=self._view, console=self.console, refresh_per_second=8, transient=True)
 
     def __enter__(self) -> "LiveProgress":
         super().__enter__()
         self.live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.live.stop()
 
     def say(self, text: str) -> None:
         self.doing = Text("")
         super().say(text)
 
-    def fitting(self, trial: int) -> None:
-        self.trial = trial
-        self.doing = Spinner("dots", Text(f"{self._place(trial)}  learning from what was seen", style="dim"))
+    def fitting(self, stage: int) -> None:
+        super().fitting(stage)
+        self.doing = Spinner("dots", Text(f"{self._place(stage)}  learning from the data so far", style="dim"))
 
-    def stepped(
-        self, trial: int, steps: int, return_: float, planned: float | None, step_ms: float, *, remark: str = ""
-    ) -> None:
-        self.trial = trial
-        place = Table.grid(padding=(0, 2))
-        place.add_row(
-            self._place(trial),
-            ProgressBar(self.steps, steps, width=28),
-            f"step {steps}/{self.steps}",
-            Text(self._left(trial - 1), style="dim"),
-        )
+    def stepped(self, stage: int, tallies: Mapping[int, Tally], step_ms: float) -> None:
+        super().stepped(stage, tallies, step_ms)
+        returns = [tally.return_ for tally in tallies.values()]
+        plans = [tally.planned for tally in tallies.values() if tally.planned is not None]
+        steps = max(tally.steps for tally in tallies.values())
+        place, bar = Table.grid(padding=(0, 2)), ProgressBar(self.steps, steps, width=28)
+        place.add_row(self._place(stage), bar, f"step {steps}/{self.steps}", Text(self._left(stage - 1), style="dim"))
         so_far = Text("return so far ")
-        so_far.append(f"{return_:.1f}", style="bold").append(remark)
-        if trial == 0:
-            so_far.append(f"  {self.words.who}", style="dim")
-        elif planned is not None:
-            so_far.append(f"  planned for the next steps {planned:.1f}  {step_ms:.1f} ms a plan")
+        so_far.append(f"{np.mean(returns):.1f}", style="bold").append(_remark(returns))
+        if stage == 0:
+            so_far.append(f"  {self.words.actor}", style="dim")
+        elif plans:
+            so_far.append(f"  planned for the next steps {np.mean(plans):.1f}  {step_ms:.1f} ms a plan")
         if self.nll is not None:
             so_far.append(f"  model NLL {self.nll:.2f}")
         self.doing = Group(place, so_far)
 
-    def finished(self, trial: Trial, remark: str = "") -> None:
-        super().finished(trial, remark)
-        self.returns.append(trial.row.return_)
-        self.nll = trial.row.model_nll
+    def finished(self, stages: Mapping[int, Stage]) -> None:
+        super().finished(stages)
+        row = mean_of([stage.row for stage in stages.values()])
+        self.returns.append(row.return_)
+        self.nll = row.metrics.get("model_nll")
 
-    def _place(self, trial: int) -> str:
-        return f"{self.words.unit} {trial}/{self.trials}"
+    def _place(self, stage: int) -> str:
+        return f"{self.words.unit} {stage}/{self.stages}"
 
     def _view(self) -> RenderableType:
         return Group(self.doing, _bars(self.returns)) if self.returns else self.doing
 
 
-def divergence(report: FitReport) -> str:
-    """What to say of members whose fit diverged."""
-    names = ", ".join(str(i) for i in report.diverged.nonzero()[0].tolist())
+def divergence(diverged: Any) -> str:
+    """A sentence on members whose fit diverged."""
+    names = ", ".join(str(i) for i in np.nonzero(np.atleast_1d(diverged))[0].tolist())
     return f"the fit of member {names} diverged; its last good weights are kept"
 
 
-def _line(trial: Trial, remark: str, words: Words) -> str:
-    """A finished trial in one line."""
-    row = trial.row
+def mean_of(rows: Collection[Row]) -> Row:
+    """The mean over seeds of each column; None where any is None."""
+
+    def mean(values: Collection[Any]) -> Any:
+        return None if None in values else float(np.mean([*values]))
+
+    first = next(iter(rows))
+    means = {name: mean([getattr(row, name) for row in rows]) for name in ("env_steps", "return_", "fit_s", "wall_s")}
+    metrics = {name: mean([row.metrics.get(name) for row in rows]) for name in first.metrics}
+    return Row(trial=first.trial, metrics=metrics, **(means | {"env_steps": round(means["env_steps"])}))
+
+
+def _remark(returns: Collection[float]) -> str:
+    return f" mean, {min(returns):.1f} least of {len(returns)}" if len(returns) > 1 else ""
+
+
+def _line(row: Row, remark: str, words: Words) -> str:
+    """A finished stage in one line."""
     if row.trial == 0:
-        return f"{words.unit}  0  return {row.return_:8.1f}{remark}  {words.who}"
-    parts = [f"{words.unit} {row.trial:2d}  return {row.return_:8.1f}{remark}"]
-    if row.planned_return is not None:
-        parts.append(f"planned {row.planned_return:8.1f}")
-    if row.model_nll is not None:
-        parts.append(f"model NLL {row.model_nll:6.2f}")
-    if row.plan_ms_p50 is not None:
-        what = "an action" if row.planned_return is None else "a plan"
-        parts.append(f"fit {row.fit_s:4.1f} s  {row.plan_ms_p50:5.1f} ms {what}")
+        return f"{words.unit}  0  return {row.return_:8.1f}{remark}  {words.actor}"
+    parts, get = [f"{words.unit} {row.trial:2d}  return {row.return_:8.1f}{remark}"], row.metrics.get
+    planned, nll, plan_ms = get("planned_return"), get("model_nll"), get("plan_ms_p50")
+    if planned is not None:
+        parts.append(f"planned {planned:8.1f}")
+    if nll is not None:
+        parts.append(f"model NLL {nll:6.2f}")
+    if plan_ms is not None:
+        what = "an action" if planned is None else "a plan"
+        parts.append(f"fit {row.fit_s:4.1f} s  {plan_ms:5.1f} ms {what}")
     else:
         parts.append(f"{row.env_steps:,} steps".replace(",", "\N{THIN SPACE}"))
     return "  ".join(parts)

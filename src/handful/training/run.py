@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +14,41 @@ import numpy as np
 
 from handful.errors import InputError
 from handful.training import checkpoint
-from handful.training.files import write_whole
+from handful.training.files import read_json, write_whole
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line of `metrics.csv`. Model scores are of the model that drove the trial, before it saw any of it."""
+    """One line of `metrics.csv`: a stage of the run.
 
-    trial: int  # 0 is the random one
-    env_steps: int  # of interaction up to and with this trial
+    `metrics` are what the agent declares, by name. Agents with a planner have `planned_return` (mean planned reward a
+    step, times the trial's steps) and `plan_ms_p50`, `plan_ms_p99` [ms a control step]; agents with a model have
+    `model_nll` [nats] (of the mixture, standardised, mean over entries) and `model_rmse` (of the standardised change),
+    both of the model that drove the trial, before it saw any of it; others have those of their updates, in the mean.
+    """
+
+    trial: int  # of trial or round; 0 comes before anything is learned
+    env_steps: int  # of interaction up to and with this stage
     return_: float  # undiscounted
-    planned_return: float | None  # mean planned reward a step, times the trial's steps; None without a planner
-    model_nll: float | None  # [nats] mixture, standardised, mean over entries; None without a model
-    model_rmse: float | None  # of the standardised change
-    plan_ms_p50: float | None  # [ms] a control step
-    plan_ms_p99: float | None
-    fit_s: float  # [s]
+    metrics: dict[str, float | None]
+    fit_s: float  # [s] of learning
     wall_s: float  # [s] since the run began, over all its sittings
 
 
-COLUMNS = [field.name.rstrip("_") for field in dataclasses.fields(Row)]
+def columns_of(row: Row) -> dict[str, int | float | None]:
+    """All columns of a row of `metrics.csv`, by name."""
+    before = {"trial": row.trial, "env_steps": row.env_steps, "return": row.return_}
+    return before | row.metrics | {"fit_s": row.fit_s, "wall_s": row.wall_s}
 
 
+def table_of(rows: Sequence[Row]) -> tuple[list[str], list[list[int | float | None]]]:
+    """The header of `metrics.csv` and its lines: a column for each metric that any row has."""
+    metrics = dict.fromkeys(name for row in rows for name in row.metrics)
+    names = ["trial", "env_steps", "return", *metrics, "fit_s", "wall_s"]
+    return names, [[columns_of(row).get(name) for name in names] for row in rows]
+
+
+DAMAGED = "restore it, or start a new run"  # advice
 GROUP = "group.json"  # marks a folder whose `seed-*` are run folders
 
 
@@ -90,6 +104,20 @@ class RunFolder:
             raise InputError(f"{path} is no run folder (it has no config.json); name one that `handful train` made")
         return run
 
+    def member(self, seed: int) -> Path:
+        """The run folder of its seed: itself."""
+        return self.path
+
+    def member_folder(self, seed: int, config: dict[str, Any]) -> "RunFolder":
+        """Itself, with `config` written if it has changed."""
+        if self.config() != config:
+            self.write_config(config)
+        return self
+
+    def done(self, seed: int) -> int:
+        """How many stages are saved."""
+        return len(self.rows()) if self.state_path.exists() else 0
+
     @property
     def config_path(self) -> Path:
         return self.path / "config.json"
@@ -113,10 +141,10 @@ class RunFolder:
         write_whole(self.config_path, json.dumps(config, indent=2) + "\n")
 
     def config(self) -> dict[str, Any]:
-        return self._read_json(self.config_path)
+        return read_json(self.config_path, DAMAGED)
 
     def summary(self) -> dict[str, Any]:
-        return self._read_json(self.path / "summary.json")
+        return read_json(self.path / "summary.json", DAMAGED)
 
     def summarises(self, trials: int) -> bool:
         """Whether `summary.json` tells the whole of a run of so many trials."""
@@ -154,17 +182,10 @@ class RunFolder:
     def write_metrics(self, rows: list[Row]) -> None:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(dataclasses.astuple(row) for row in rows)
+        header, lines = table_of(rows)
+        writer.writerow(header)
+        writer.writerows(lines)
         write_whole(self.metrics_path, text.getvalue())
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         write_whole(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
-
-    def _read_json(self, path: Path) -> dict[str, Any]:
-        try:
-            return dict(json.loads(path.read_text()).items())
-        except (OSError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"{path} is missing or damaged ({type(error).__name__}); restore it, or start a new run"
-            ) from error

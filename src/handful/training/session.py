@@ -1,5 +1,6 @@
-"""A run: the trial loop and the folder that keeps it, from the first trial or from wherever it stopped."""
+"""A run: the loop and the folder that keeps it, from the first stage or from wherever it stopped."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,17 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from handful.agents.base import AbstractAgent
-from handful.envs.registry import TASKS
+from handful.agent import AbstractAgent
+from handful.envs.registry import info_of
 from handful.errors import InputError
-from handful.planning.mpc import forecast_of
 from handful.policies.simple import ConstantPolicy, UniformPolicy
-from handful.training.collect import nothing
 from handful.training.files import sweep
 from handful.training.film import keep_film
-from handful.training.hosted import Hosted
-from handful.training.loop import Loop, Observer, Trial
-from handful.training.rounds import PolicyLearning, Rounds
+from handful.training.fitted_parameters import fitted_parameters
+from handful.training.host import Hosted
+from handful.training.loop import Loop, Observer, Stage
 from handful.training.run import Row, RunFolder
 from handful.training.system import Simulated, System, returns_of
 
@@ -25,18 +24,16 @@ BASELINE_EPISODES = 10
 
 
 class Session:
-    """One sitting of a run. `train` goes on from the last trial that is safe in the folder."""
+    """One sitting of a run. `train` continues after the last stage that is safe in the folder.
 
-    def __init__(
-        self, folder: RunFolder, system: System, agent: AbstractAgent | PolicyLearning, config: dict[str, Any]
-    ) -> None:
-        self.folder, self.system, self.config = folder, system, config
-        self.key, trials = jax.random.key(config["seed"]), config["trials"]
-        if isinstance(agent, AbstractAgent):
-            every = config["refit_every"]
-            self.loop = Loop(system, agent, self.key, trials=trials, refit_every=every, watch=forecast_of)
-        else:
-            self.loop = Rounds(system, agent.learner, self.key, trials=trials, updates=agent.updates)
+    Of `config` it reads `task`, `agent` (the name for the record), `seed`, `trials` (stages after stage 0) and
+    `updates` (in a round; None for agents that learn trial by trial).
+    """
+
+    def __init__(self, folder: RunFolder, system: System, agent: AbstractAgent, config: dict[str, Any]) -> None:
+        self.folder, self.system, self.agent, self.config = folder, system, agent, config
+        self.seed: int = config["seed"]
+        self.loop = loop_of(self, [self.seed])
         self.state, self.rows = self._restored()
 
     @property
@@ -52,61 +49,50 @@ class Session:
     def done(self) -> int:
         return len(self.rows)
 
-    @property
-    def steps(self) -> int:
-        """That a trial or round has at most."""
-        return self.loop.steps
-
     def train(self, observer: Observer) -> None:
-        """Run the trials that are left. Each is safe on disk before the next begins."""
-        self.tidy()
-        for index in range(self.done, self.config["trials"] + 1):
-            if isinstance(self.system, Hosted):
-                self.system.filming = self.loop.films(index)
-            self.keep(*self.loop.trial(index, self.state, self.rows, observer))
+        """Run the stages that are left."""
+        train({self.seed: self}, observer)
 
     def tidy(self) -> None:
-        """Mend what a crash may have left: files half written, metrics without the last trial."""
+        """Mend what a crash may have left: files half written, metrics without the last stage."""
         sweep(self.folder.path)
         if self.rows:
             self.folder.write_metrics(self.rows)
 
-    def keep(self, state: Any, trial: Trial) -> None:
-        """Make a finished trial safe on disk, and go on from it."""
+    def keep(self, state: Any, stage: Stage) -> None:
+        """Save a finished stage, and continue from it."""
         self.state = state
-        self.rows.append(trial.row)
-        self.folder.save_trial(trial.row.trial, trial.arrays)
+        self.rows.append(stage.row)
+        self.folder.save_trial(stage.row.trial, stage.arrays)
         if isinstance(self.system, Hosted):
             keep_film(self.folder.path, self.system.film, self.rows, self.system.task.dt)
-        self.folder.save_state(state, self.rows, **self.loop.header(state))
+        self.folder.save_state(state, self.rows, capacity=self.loop.capacity)
 
     def evaluate(self, seed: int, episode: int) -> float:
-        """The return of one fresh trial under the controller as it stands; nothing is learned from it."""
-        key = jax.random.fold_in(jax.random.key(seed), episode)
+        """The return of one fresh trial of the learned controller; nothing is learned from it."""
         policy = self.loop.policy(self.state)
-        self.system.start(key, policy)
+        self.system.start(jax.random.fold_in(jax.random.key(seed), episode), policy)
         total, over = 0.0, False
         while not over:
-            piece, over = self.system.advance(policy, steps=self.loop.piece, watch=nothing)
+            piece, over = self.system.advance(policy, steps=self.loop.schedule.piece)
             total += float(piece.transitions.reward[piece.valid].sum())
         return total
 
     @property
     def summarised(self) -> bool:
-        """Whether `summary.json` already tells the whole of a run."""
+        """Whether `summary.json` already describes the whole run."""
         return self.folder.summarises(self.config["trials"])
 
     def summarise(self, *, interrupted: bool = False, **facts: Any) -> None:
-        """Write `summary.json`, with `facts` about the machine and the sitting; without baselines if in a hurry."""
+        """Write `summary.json`, with `facts` about the machine and the sitting; without baselines if interrupted."""
         returns = [row.return_ for row in self.rows]
-        entry = TASKS.get(self.config["task"])
-        solved = entry.solved if entry else None
+        solved = info_of(self.config["task"]).solved_return
         reached = [row.trial for row in self.rows if solved is not None and row.return_ >= solved]
         self.folder.write_summary(
             {
                 "task": self.config["task"],
                 "agent": self.config["agent"],
-                "seed": self.config["seed"],
+                "seed": self.seed,
                 "trials": max(self.done - 1, 0),
                 "env_steps": self.rows[-1].env_steps if self.rows else 0,
                 "returns": returns,
@@ -116,6 +102,7 @@ class Session:
                 "solved_at_trial": reached[0] if reached else None,
                 "wall_s": self.rows[-1].wall_s if self.rows else 0.0,
                 **({} if interrupted else {"baselines": self._baselines()}),
+                **self._parameters(),
                 **facts,
             }
         )
@@ -126,10 +113,15 @@ class Session:
                 raise InputError(
                     f"{self.folder.state_path} is missing, and what was learned with it; restore it, or start a new run"
                 )
-            return self.loop.init(), []
-        state, rows = self.folder.load_state(self.loop.like(self.folder.state_header()))
-        state = self.loop.grown(state)
-        return state, rows
+            return self.loop.init(self.seed), []
+        like = self.loop.init(self.seed, self.folder.state_header()["capacity"])
+        state, rows = self.folder.load_state(like)
+        return self.loop.schedule.reserve(state, self.loop.capacity), rows
+
+    def _parameters(self) -> dict[str, Any]:
+        """Fitted physical parameters, if the agent's model has any."""
+        found = fitted_parameters(self.agent.model(self.state.agent)) if self.done > 1 else {}
+        return {"parameters": found} if found else {}
 
     def _baselines(self) -> dict[str, list[float]]:
         """Returns without learning; only where a trial costs nothing."""
@@ -138,7 +130,30 @@ class Session:
         task = self.system.task
         zero = jnp.clip(jnp.zeros(task.action_size), task.low, task.high)
         policies = {"zero action": ConstantPolicy(zero), "random": UniformPolicy.of(task)}
-        keys = jax.random.split(jax.random.key(self.config["seed"] + 1), BASELINE_EPISODES)
+        keys = jax.random.split(jax.random.key(self.seed + 1), BASELINE_EPISODES)
         return {
             name: np.asarray(returns_of(keys, self.system.env, policy)).tolist() for name, policy in policies.items()
         }
+
+
+def train(sessions: Mapping[int, Session], observer: Observer) -> None:
+    """Run the stages that any seed lacks, all seeds at once. Each is saved, seed by seed, before the next begins.
+
+    Killed between two seeds, some have a stage that others lack: it is run again for all, and those keep theirs.
+    """
+    any_ = next(iter(sessions.values()))
+    for session in sessions.values():
+        session.tidy()
+    loop, last = loop_of(any_, list(sessions)), any_.config["trials"]
+    for index in range(min(session.done for session in sessions.values()), last + 1):
+        if isinstance(any_.system, Hosted):
+            any_.system.filming = loop.schedule.films(index, last)
+        states = {seed: session.state for seed, session in sessions.items()}
+        rows = {seed: session.rows for seed, session in sessions.items()}
+        loop.stage(index, states, rows, observer, lambda seed, state, stage: sessions[seed].keep(state, stage))
+
+
+def loop_of(session: Session, seeds: list[int]) -> Loop:
+    """The loop that a session's configuration describes, for these seeds."""
+    config = session.config
+    return Loop(session.system, session.agent, seeds, stages=config["trials"], updates=config.get("updates"))

@@ -1,1 +1,1 @@
-"""Dynamic programming and temporal differences: methods that learn the worth of states and actions."""
+"""Value-based methods: dynamic programming, temporal-difference learning, deep Q-learning."""

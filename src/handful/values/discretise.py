@@ -1,4 +1,4 @@
-"""Finite MDPs of continuous tasks: by stepping dynamics from each cell, or by counting what was seen."""
+"""Finite MDPs of continuous tasks: from a dynamics model on a grid, or from counts of recorded transitions."""
 
 import equinox as eqx
 import jax
@@ -6,16 +6,16 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from handful.data.grid import Grid
 from handful.errors import InputError
 from handful.fields import Real
 from handful.models.base import AbstractDynamics
-from handful.policies.choices import Choices
+from handful.policies.discrete_actions import DiscreteActions
 from handful.task import Task
 from handful.types import Transition
-from handful.values.grid import Grid
 from handful.values.mdp import FiniteMDP
 
-MOST_OUTCOMES = 20_000_000  # steps of the dynamics; 240 MB as a list
+MAX_OUTCOMES = 20_000_000  # steps of the dynamics; 240 MB as a list
 
 
 def discretised(
@@ -23,95 +23,87 @@ def discretised(
     task: Task,
     model: AbstractDynamics,
     grid: Grid,
-    choices: Choices,
+    actions: DiscreteActions,
     *,
     discount: float | Real,
     samples: int = 1,
 ) -> FiniteMDP:
-    """The MDP of a grid's cells: every choice is tried from `samples` places of every cell, each equally likely.
+    """The MDP of a grid's cells, from `samples` equally likely steps of `model` for every cell and action.
 
-    One sample starts in the middle of the cell; more start anywhere in it, which keeps slow motions from standing
-    still in a cell that is longer than a step.
+    One sample starts at the cell's centre. More start at uniform places in the cell, so that slow motions leave a cell
+    that is longer than a step.
 
-    Raises `InputError` where the grid is not the task's, the steps would be too many, or one leads to what is not
-    finite.
+    Raises `InputError` if the grid does not fit the task, there would be too many steps, or a step is not finite.
     """
     grid.check(task)
-    steps = grid.count * choices.count * samples
-    if samples < 1 or steps > MOST_OUTCOMES:
+    steps = grid.count * actions.count * samples
+    if samples < 1 or steps > MAX_OUTCOMES:
         raise InputError(
-            f"{grid.count} cells, {choices.count} choices and {samples} samples make {steps} steps, at least one "
-            f"sample and at most {MOST_OUTCOMES} steps can be had; take a coarser grid"
+            f"samples must be at least 1 and cells x actions x samples at most {MAX_OUTCOMES}, got {grid.count} cells, "
+            f"{actions.count} actions and {samples} samples, {steps} steps; use a coarser grid"
         )
-    cells, rewards, finite = _stepped(key, task, model, grid, choices, samples=samples)
+    cells, rewards, finite = _outcomes(key, task, model, grid, actions, samples=samples)
     if not isinstance(finite, Tracer) and not finite.all():
-        cell, choice = (int(index) for index in jnp.argwhere(~finite)[0, :2])
+        cell, action = (int(index) for index in jnp.argwhere(~finite)[0, :2])
         raise InputError(
-            f"every step from the grid must lead to finite numbers, but choice {choice} from cell {cell}, around "
-            f"{grid.centre(jnp.asarray(cell))}, does not; keep the grid where the model holds"
+            f"every step from the grid must be finite, but that of action {action} from cell {cell}, around "
+            f"{grid.centre(jnp.asarray(cell))}, is not; restrict the grid to where the model is valid"
         )
-    going = cells >= 0
+    continues = cells >= 0
     return FiniteMDP(
-        pair=jnp.repeat(jnp.arange(grid.count * choices.count), samples),
-        following=jnp.where(going, cells, 0).reshape(-1),
-        probability=jnp.where(going, 1 / samples, 0.0).reshape(-1),
+        pair=jnp.repeat(jnp.arange(grid.count * actions.count), samples),
+        next_state=jnp.where(continues, cells, 0).reshape(-1),
+        probability=jnp.where(continues, 1 / samples, 0.0).reshape(-1),
         reward=rewards.mean(-1),
         discount=discount,
     )
 
 
 @eqx.filter_jit
-def _stepped(
-    key: PRNGKeyArray, task: Task, model: AbstractDynamics, grid: Grid, choices: Choices, *, samples: int
+def _outcomes(
+    key: PRNGKeyArray, task: Task, model: AbstractDynamics, grid: Grid, actions: DiscreteActions, *, samples: int
 ) -> tuple[Int[Array, "s c n"], Float[Array, "s c n"], Bool[Array, "s c n"]]:
-    """Where each step leads, -1 where it ends the trial; what it pays; and whether both are finite."""
+    """The next cell of each step (-1 if it terminates), its reward, and whether both are finite."""
 
     def once(key: PRNGKeyArray, cell: Int[Array, ""], action: Float[Array, "a"]) -> tuple[Array, Array, Array]:
         place_key, step_key = jax.random.split(key)
         obs = grid.centre(cell) if samples == 1 else grid.within(place_key, cell)
-        following = model.sample(step_key, obs, action)
-        leads, paid = (
-            jnp.where(task.terminated(following), -1, grid.cell(following)),
-            task.reward(obs, action, following),
-        )
-        return leads, paid, jnp.isfinite(following).all() & jnp.isfinite(paid)
+        next_obs = model.sample(step_key, obs, action)
+        next_cell = jnp.where(task.terminated(next_obs), -1, grid.cell(next_obs))
+        reward = task.reward(obs, action, next_obs)
+        return next_cell, reward, jnp.isfinite(next_obs).all() & jnp.isfinite(reward)
 
     def from_cell(cell: Int[Array, ""]) -> tuple[Array, Array, Array]:
-        keys = jax.random.split(jax.random.fold_in(key, cell), samples)  # alike for all choices of a cell
-        several = jax.vmap(once, (0, None, None))
-        return jax.vmap(lambda action: several(keys, cell, action))(choices.actions)
+        keys = jax.random.split(jax.random.fold_in(key, cell), samples)  # the same for all actions of a cell
+        sampled = jax.vmap(once, (0, None, None))
+        return jax.vmap(lambda action: sampled(keys, cell, action))(actions.table)
 
     return jax.lax.map(from_cell, jnp.arange(grid.count), batch_size=1024)
-
-
-def nearest(choices: Choices, action: Float[Array, "a"]) -> Int[Array, ""]:
-    """The number of the choice that an action is nearest to."""
-    return jnp.argmin(jnp.sum((choices.actions - action) ** 2, axis=1))
 
 
 def counted(
     rows: Transition,
     mask: Bool[Array, "b"],
     grid: Grid,
-    choices: Choices,
+    actions: DiscreteActions,
     *,
     discount: float | Real,
     unvisited: float | Real,
 ) -> FiniteMDP:
-    """The MDP in which each cell and choice leads where the transitions recorded from it led, as often as they did.
+    """The MDP whose outcomes of a cell and action are those of the recorded transitions, equally likely.
 
-    A pair that was never met ends the trial and pays `unvisited`: high is optimism, which draws a greedy policy to what
-    it does not know, low is caution. A choice is the one nearest to the recorded action.
+    A recorded action counts as the nearest discrete action. A pair without data terminates with reward `unvisited`: a
+    high one is optimism, which makes a greedy policy explore, a low one is caution.
     """
     cell = jax.vmap(grid.cell)
-    pair = cell(rows.obs) * choices.count + jax.vmap(lambda action: nearest(choices, action))(rows.action)
-    pairs = grid.count * choices.count
+    pair = cell(rows.obs) * actions.count + jax.vmap(actions.nearest)(rows.action)
+    pairs = grid.count * actions.count
     times = jax.ops.segment_sum(mask.astype(float), pair, pairs)
-    paid = jax.ops.segment_sum(jnp.where(mask, rows.reward, 0.0), pair, pairs) / jnp.maximum(times, 1)
+    reward = jax.ops.segment_sum(jnp.where(mask, rows.reward, 0.0), pair, pairs) / jnp.maximum(times, 1)
     return FiniteMDP(
         pair=pair,
-        following=cell(rows.next_obs),
+        next_state=cell(rows.next_obs),
         probability=jnp.where(mask & ~rows.terminated, 1 / jnp.maximum(times[pair], 1), 0.0),
-        reward=jnp.where(times > 0, paid, unvisited).reshape(grid.count, choices.count),
+        reward=jnp.where(times > 0, reward, unvisited).reshape(grid.count, actions.count),
         discount=discount,
     )

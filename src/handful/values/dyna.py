@@ -1,90 +1,89 @@
-"""Dyna: learn from what happens, and from what a table remembers to have happened."""
+"""Dyna-Q: temporal-difference learning from real transitions and from those that a tabular model replays."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from handful.agent import AbstractAgent, Metrics
 from handful.errors import InputError
-from handful.fields import Whole, whole
-from handful.policies.choices import EpsilonGreedy
-from handful.policies.learner import AbstractPolicyLearner, Logged
+from handful.fields import Whole, check_within, whole
+from handful.policies.discrete_actions import EpsilonGreedy
 from handful.task import Task
-from handful.types import Transition
+from handful.types import Batch
 from handful.values.linear_features import Cells
-from handful.values.replay import Memory
-from handful.values.temporal_difference import TDState, TemporalDifference, slowed
+from handful.values.temporal_difference import TDState, TemporalDifference, decayed
+from handful.values.transitions import DiscreteTransition
 
 
-class LastSeen(eqx.Module):
-    """The tabular model: where each choice in each cell led when it was made last, and what that paid.
+class LastOutcomes(eqx.Module):
+    """The tabular model: the last outcome of each action in each cell.
 
-    The pairs that were met stand in `met` in the order of their first time, so that one of them is drawn at once.
+    `pairs` lists visited pairs in the order of their first visit, so that one of them is drawn at once.
     """
 
-    following: Int[Array, "s c"]  # cell
+    next_cell: Int[Array, "s c"]
     reward: Float[Array, "s c"]
     terminated: Bool[Array, "s c"]
-    seen: Bool[Array, "s c"]
-    met: Int[Array, "s*c"]  # cell * choices + choice
-    count: Int[Array, ""]  # of pairs in `met`
+    visited: Bool[Array, "s c"]
+    pairs: Int[Array, "s*c"]  # cell * number of actions + action
+    count: Int[Array, ""]  # of visited pairs
 
     @classmethod
-    def empty(cls, cells: int, choices: int) -> "LastSeen":
-        none = jnp.zeros((cells, choices))
-        no, nowhere = none.astype(bool), none.astype(int)
-        return cls(nowhere, none, no, no, jnp.zeros(cells * choices, int), jnp.zeros((), int))
+    def empty(cls, cells: int, actions: int) -> "LastOutcomes":
+        zero = jnp.zeros((cells, actions))
+        false, nowhere = zero.astype(bool), zero.astype(int)
+        return cls(nowhere, zero, false, false, jnp.zeros(cells * actions, int), jnp.zeros((), int))
 
-    def noted(
-        self,
-        cell: Int[Array, ""],
-        choice: Int[Array, ""],
-        following: Int[Array, ""],
-        row: Memory,
-        finite: Bool[Array, ""],
-    ) -> "LastSeen":
-        """The model with one more step of interaction in it, if that is finite."""
-        cell = jnp.where(finite, cell, self.seen.shape[0])  # past the end: dropped
-        put = lambda table, value: table.at[cell, choice].set(value, mode="drop")  # noqa: E731
-        new = finite & ~self.seen.at[cell, choice].get(mode="fill", fill_value=True)
-        place = jnp.where(new, self.count, self.met.size)
-        return LastSeen(
-            put(self.following, following),
+    def add(
+        self, cell: Int[Array, ""], next_cell: Int[Array, ""], row: DiscreteTransition, usable: Bool[Array, ""]
+    ) -> "LastOutcomes":
+        """The model with one more transition, if that is usable."""
+        cell = jnp.where(usable, cell, self.visited.shape[0])  # out of range: dropped
+        put = lambda table, value: table.at[cell, row.action].set(value, mode="drop")  # noqa: E731
+        new = usable & ~self.visited.at[cell, row.action].get(mode="fill", fill_value=True)
+        place = jnp.where(new, self.count, self.pairs.size)
+        return LastOutcomes(
+            put(self.next_cell, next_cell),
             put(self.reward, row.reward),
             put(self.terminated, row.terminated),
-            put(self.seen, True),
-            self.met.at[place].set(cell * self.seen.shape[1] + choice, mode="drop"),
+            put(self.visited, True),
+            self.pairs.at[place].set(cell * self.visited.shape[1] + row.action, mode="drop"),
             self.count + new,
         )
 
 
 class DynaState(eqx.Module):
-    """What was learned, and the model."""
+    """The learner's state and the tabular model."""
 
-    learned: TDState
-    model: LastSeen
+    td: TDState
+    table: LastOutcomes
 
 
-class DynaQ(AbstractPolicyLearner):
-    """A tabular learner that, after each step, repeats `planning` remembered ones, drawn alike from all pairs met.
+class DynaQ(AbstractAgent):
+    """A tabular learner that after each real step takes `planning_steps` simulated ones.
 
-    The remembered steps are learned from by the best choice that follows, as in Q-learning.
+    Simulated steps are drawn uniformly from the visited pairs and learned from by the rule of Q-learning. Its metrics:
+    those of the learner, and the number of visited `pairs`.
 
     >>> from handful.envs.pendulum import Pendulum
-    >>> from handful.values.grids import grid_of
-    >>> learner = DynaQ(TemporalDifference(Cells(grid_of("pendulum")), bins_per_dim=3), planning=20)
-    >>> int(learner.init(jax.random.key(0), Pendulum().task).model.count)
+    >>> from handful.envs.registry import info_of
+    >>> cells = Cells(info_of("pendulum").table_grid())
+    >>> agent = DynaQ(TemporalDifference(cells, bins_per_dim=3), planning_steps=20)
+    >>> int(agent.init(jax.random.key(0), Pendulum().task).table.count)
     0
 
-    Raises `InputError` where the learner's features are not cells.
+    Raises `InputError` if the learner's features are not `Cells`.
 
-    Source: [Sutton18] section 8.2. Deviates: cells of a grid are not deterministic; the model holds what was seen last.
+    Source: [Sutton18] section 8.2. Deviates: the cells of a grid are not deterministic; the model holds the last
+    outcome.
     """
 
     learner: TemporalDifference
-    planning: Whole = whole(10)  # remembered steps for each one of interaction
+    planning_steps: Whole = whole(10)  # per real step
 
     def __check_init__(self) -> None:
+        check_within(self, "planning_steps", 0.0)
         if not isinstance(self.learner.features, Cells):
             raise InputError(
                 "the model of Dyna-Q is a table, so its learner's features must be Cells, got "
@@ -92,45 +91,46 @@ class DynaQ(AbstractPolicyLearner):
             )
 
     @property
-    def envs(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.learner.envs
+    def num_envs(self) -> int:
+        return self.learner.num_envs
 
     @property
-    def length(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.learner.length
+    def num_steps(self) -> int:
+        return self.learner.num_steps
 
     def init(self, key: PRNGKeyArray, task: Task) -> DynaState:
-        learned = self.learner.init(key, task)
-        return DynaState(learned, LastSeen.empty(*learned.values.weights.shape))
+        td = self.learner.init(key, task)
+        return DynaState(td, LastOutcomes.empty(*td.values.weights.shape))
 
     def on_reset(self, state: DynaState) -> DynaState:
-        return DynaState(self.learner.on_reset(state.learned), state.model)
+        return DynaState(self.learner.on_reset(state.td), state.table)
 
-    def actor(self, state: DynaState) -> EpsilonGreedy:
-        return self.learner.actor(state.learned)
+    def actor(self, task: Task, state: DynaState) -> EpsilonGreedy:
+        return self.learner.actor(task, state.td)
 
-    def policy(self, state: DynaState) -> EpsilonGreedy:
-        return self.learner.policy(state.learned)
+    def policy(self, task: Task, state: DynaState) -> EpsilonGreedy:
+        return self.learner.policy(task, state.td)
 
-    def update(self, key: PRNGKeyArray, state: DynaState, batch: Transition) -> tuple[DynaState, Logged]:
-        rate = slowed(self.learner.rate, self.learner.slowing, state.learned.steps)
-        learned, told = self.learner.update(key, state.learned, batch)
-        rows, cell = Memory.of(batch), self.learner.features.grid.cell
+    def update(self, key: PRNGKeyArray, task: Task, state: DynaState, batch: Batch) -> tuple[DynaState, Metrics]:
+        rate = decayed(self.learner.learning_rate, self.learner.lr_halving_steps, state.td.steps)
+        td, metrics = self.learner.update(key, task, state.td, batch)
+        rows, usable = DiscreteTransition.of(batch)
+        cell = self.learner.features.grid.cell
 
-        def note(model: LastSeen, met: tuple[Memory, Bool[Array, ""]]) -> tuple[LastSeen, None]:
-            row, finite = met
-            return model.noted(cell(row.obs), row.choice, cell(row.next_obs), row, finite), None
+        def add(table: LastOutcomes, now: tuple[DiscreteTransition, Bool[Array, ""]]) -> tuple[LastOutcomes, None]:
+            row, usable = now
+            return table.add(cell(row.obs), cell(row.next_obs), row, usable), None
 
-        model, _ = jax.lax.scan(note, state.model, (rows, rows.finite()))
+        table, _ = jax.lax.scan(add, state.table, (rows, usable))
 
-        def repeat(index: Int[Array, ""], weights: Float[Array, "s c"]) -> Float[Array, "s c"]:
-            drawn = jax.random.randint(jax.random.fold_in(key, index), (), 0, jnp.maximum(model.count, 1))
-            at = jnp.divmod(model.met[drawn], weights.shape[1])
-            follows = jnp.where(model.terminated[at], 0.0, weights[model.following[at]].max())
-            error = model.reward[at] + self.learner.discount * follows - weights[at]
-            return weights.at[at].add(jnp.where(model.seen[at], rate * error, 0.0))
+        def simulate(index: Int[Array, ""], weights: Float[Array, "s c"]) -> Float[Array, "s c"]:
+            drawn = jax.random.randint(jax.random.fold_in(key, index), (), 0, jnp.maximum(table.count, 1))
+            at = jnp.divmod(table.pairs[drawn], weights.shape[1])
+            next_value = jnp.where(table.terminated[at], 0.0, weights[table.next_cell[at]].max())
+            error = table.reward[at] + self.learner.discount * next_value - weights[at]
+            return weights.at[at].add(jnp.where(table.visited[at], rate * error, 0.0))
 
-        steps = self.planning * rows.reward.size
-        weights = jax.lax.fori_loop(0, steps, repeat, learned.values.weights)
-        learned = eqx.tree_at(lambda s: s.values.weights, learned, weights)
-        return DynaState(learned, model), told | {"pairs": model.count.astype(float)}
+        steps = self.planning_steps * rows.reward.size
+        weights = jax.lax.fori_loop(0, steps, simulate, td.values.weights)
+        td = eqx.tree_at(lambda s: s.values.weights, td, weights)
+        return DynaState(td, table), metrics | {"pairs": table.count.astype(float)}

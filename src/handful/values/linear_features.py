@@ -1,55 +1,55 @@
-"""Features that a worth is linear in: a table's cells, tiles, or cosines."""
+"""Features for linear value functions: cells of a table, tiles, cosines."""
 
 from abc import abstractmethod
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from handful.data.grid import Grid
 from handful.errors import InputError
 from handful.task import Task
-from handful.values.grid import Grid
 
-MOST = 10_000_000  # features; with five actions a table of them takes 200 MB
+MAX_FEATURES = 10_000_000  # weights of five actions for each take 200 MB
 
 
 class Active(eqx.Module):
-    """The features of an observation that are not zero."""
+    """The non-zero features of an observation."""
 
     index: Int[Array, "k"]
-    size: Float[Array, "k"]
+    value: Float[Array, "k"]
 
 
 class AbstractFeatures(eqx.Module):
-    """From an observation to a sparse vector; a worth is its product with weights, a column for each choice."""
+    """A map from an observation to a sparse feature vector; values are its product with weights per action."""
 
     grid: eqx.AbstractVar[Grid]  # the range of observations
 
     @property
     @abstractmethod
     def count(self) -> int:
-        """How many features there are."""
+        """The number of features."""
 
     @abstractmethod
     def __call__(self, obs: Float[Array, "o"]) -> Active:
-        """Those of an observation."""
+        """The features of an observation."""
 
     @abstractmethod
     def constant(self, value: Float[Array, ""]) -> Float[Array, "f"]:
-        """The weights with which every observation is worth `value`."""
+        """Weights that give every observation the value `value`."""
 
     def check(self, task: Task) -> None:
-        """Raises `InputError` where the task's observations have another size."""
+        """Raises `InputError` if the task's observations have another size."""
         self.grid.check(task)
 
 
 class Cells(AbstractFeatures):
-    """One feature a cell of the grid, which is 1 inside: the table.
+    """One indicator feature per cell of the grid: a table.
 
     >>> features = Cells(Grid.of_states(4))
     >>> active = features(jnp.array([2.0]))
-    >>> active.index.tolist(), active.size.tolist()
+    >>> active.index.tolist(), active.value.tolist()
     ([2], [1.0])
     """
 
@@ -67,10 +67,10 @@ class Cells(AbstractFeatures):
 
 
 class Tiles(AbstractFeatures):
-    """Several tables over the same range, each shifted by a part of a cell: fine where they overlap, broad to learn.
+    """Tile coding: several tables over the same range, each shifted by a fraction of a cell.
 
-    Tiling `i` of `n` is shifted along axis `j` by `i (2 j + 1) / n` cells, whole cells aside; an axis that is not round
-    has a cell more, for what the shift pushes out.
+    Tiling `i` of `n` is shifted along axis `j` by `i (2 j + 1) / n` cells, modulo one cell; an axis that is not
+    periodic has one cell more, for what the shift moves beyond the end.
 
     >>> features = Tiles(Grid.of_states(4), tilings=3)
     >>> features(jnp.array([2.0])).index.tolist()
@@ -83,10 +83,10 @@ class Tiles(AbstractFeatures):
     tilings: int = eqx.field(static=True, default=8)
 
     def __check_init__(self) -> None:
-        if self.tilings < 1 or self.count > MOST:
+        if self.tilings < 1 or self.count > MAX_FEATURES:
             raise InputError(
-                f"at least one tiling and at most {MOST} tiles can be had, got {self.tilings} tilings and {self.count} "
-                "tiles; take fewer cells an axis"
+                f"there must be at least one tiling and at most {MAX_FEATURES} tiles, got {self.tilings} tilings and "
+                f"{self.count} tiles; use fewer cells per axis"
             )
 
     @property
@@ -102,8 +102,8 @@ class Tiles(AbstractFeatures):
         shift = tiling * (2 * axis + 1) % self.tilings / self.tilings
         shifted = jnp.floor(self.grid.place(obs) + shift).astype(int)
         ends = jnp.array([axis.cells for axis in self.grid.axes])
-        turned = jnp.array([axis.round for axis in self.grid.axes])
-        indices = jnp.where(turned, shifted % ends, jnp.minimum(shifted, ends))
+        periodic = jnp.array([axis.round for axis in self.grid.axes])
+        indices = jnp.where(periodic, shifted % ends, jnp.minimum(shifted, ends))
         strides = np.cumprod([1, *self._shape[:0:-1]])[::-1].copy()
         first = jnp.arange(self.tilings) * (self.count // self.tilings)
         return Active(first + indices @ strides, jnp.ones(self.tilings))
@@ -113,25 +113,26 @@ class Tiles(AbstractFeatures):
 
 
 class Fourier(AbstractFeatures):
-    """Products of waves `cos(pi k x)`, one an axis, with `x` from 0 to 1 over its range and whole `k` up to `order`.
+    """Products of one wave per axis, `cos(pi k x)` with `x` from 0 to 1 over its range and integer `k` up to `order`.
 
-    An axis that is round has the cosines and sines of `2 pi k x` instead. The grid gives the range, whatever its cells.
+    A periodic axis has the cosines and sines of `2 pi k x` instead. Only the grid's range matters, not its cells.
 
     >>> features = Fourier(Grid.of_states(4), order=2)
-    >>> features(jnp.array([-0.5])).size.tolist()
+    >>> features(jnp.array([-0.5])).value.tolist()
     [1.0, 1.0, 1.0]
 
-    Source: [Konidaris11]. Deviates: products of cosines in place of cosines of sums; round axes; one rate for all `k`.
+    Source: [Konidaris11]. Deviates: products of cosines instead of cosines of sums; periodic axes; the same learning
+    rate for all `k`.
     """
 
     grid: Grid
     order: int = eqx.field(static=True, default=3)
 
     def __check_init__(self) -> None:
-        if self.order < 1 or self.count > MOST:
+        if self.order < 1 or self.count > MAX_FEATURES:
             raise InputError(
-                f"the order must be at least 1 and the features at most {MOST}, got order {self.order} and "
-                f"{self.count} features; lower the order"
+                f"the order must be at least 1 and the number of features at most {MAX_FEATURES}, got order "
+                f"{self.order} and {self.count} features; lower the order"
             )
 
     @property
@@ -140,7 +141,7 @@ class Fourier(AbstractFeatures):
 
     @property
     def count(self) -> int:
-        """Products of one wave an axis."""
+        """The number of products of one wave per axis."""
         return int(np.prod(self._factors, dtype=float))
 
     def __call__(self, obs: Float[Array, "o"]) -> Active:
@@ -157,14 +158,18 @@ class Fourier(AbstractFeatures):
         return jnp.zeros(self.count).at[0].set(value)
 
 
-def worth(weights: Float[Array, "f c"], active: Active) -> Float[Array, "c"]:
-    """Of each choice, where these features are active."""
-    return active.size @ weights[active.index]
+def linear_values(weights: Float[Array, "f c"], active: Active) -> Float[Array, "c"]:
+    """The value of each action, given the active features."""
+    return active.value @ weights[active.index]
 
 
-def corrected(
-    weights: Float[Array, "f c"], active: Active, choice: Int[Array, ""], change: Float[Array, ""]
+def add_to_value(
+    weights: Float[Array, "f c"],
+    active: Active,
+    action: Int[Array, ""],
+    change: Float[Array, ""],
+    used: Bool[Array, ""],
 ) -> Float[Array, "f c"]:
-    """The weights after a step along the gradient that changes the worth of `choice` by `change`."""
-    share = active.size / jnp.sum(active.size**2)
-    return weights.at[active.index, choice].add(change * share)
+    """The weights after a gradient step that changes the value of `action` by `change`; the same if not `used`."""
+    step = change * (active.value / jnp.sum(active.value**2))
+    return weights.at[active.index, action].add(jnp.where(used, step, 0.0))  # 0 times a NaN feature would be NaN

@@ -1,4 +1,4 @@
-"""Temporal differences: learn a worth from the worth of what comes next, step by step."""
+"""Temporal-difference learning with values that are linear in features: Q-learning, SARSA, expected SARSA, TD(0)."""
 
 from abc import abstractmethod
 from typing import Any
@@ -8,193 +8,201 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from handful.agent import AbstractAgent, Metrics
 from handful.fields import Real, Whole, check_within, real, whole
-from handful.policies.choices import Choices, EpsilonGreedy
-from handful.policies.learner import AbstractPolicyLearner, Logged
+from handful.policies.discrete_actions import DiscreteActions, EpsilonGreedy
 from handful.task import Task
-from handful.types import Transition
-from handful.values.linear_features import AbstractFeatures, Active, corrected, worth
-from handful.values.replay import Memory
+from handful.types import Batch
+from handful.values.linear_features import AbstractFeatures, add_to_value, linear_values
+from handful.values.transitions import DiscreteTransition
 
 
 class AbstractRule(eqx.Module):
-    """What the next observation counts for, of the worths of its choices."""
+    """The value of the next observation in a TD target."""
 
-    waits: eqx.AbstractClassVar[bool]  # for the choice that is really made there, unless the trial ends first
+    needs_next_action: eqx.AbstractClassVar[bool]  # the target uses the action taken next, unless the episode ends
 
     @abstractmethod
     def __call__(self, q: Float[Array, "c"], epsilon: Float[Array, ""]) -> Float[Array, ""]:
-        """Its worth before the next choice is known."""
+        """The value, given those of the actions, if the next action is not known or not needed."""
 
 
 class QLearning(AbstractRule):
-    """That of the best choice, whatever is done: the worth of the greedy policy is learned while exploring."""
+    """The greatest action value: the greedy policy is learned off-policy."""
 
-    waits = False
+    needs_next_action = False
 
     def __call__(self, q: Float[Array, "c"], epsilon: Float[Array, ""]) -> Float[Array, ""]:
         return q.max()
 
 
 class ExpectedSarsa(AbstractRule):
-    """The mean over the choices that the epsilon-greedy actor may make."""
+    """The mean over the actions of the epsilon-greedy actor."""
 
-    waits = False
+    needs_next_action = False
 
     def __call__(self, q: Float[Array, "c"], epsilon: Float[Array, ""]) -> Float[Array, ""]:
         return (1 - epsilon) * q.max() + epsilon * q.mean()
 
 
 class Sarsa(AbstractRule):
-    """That of the choice really made next. Where time runs out none is made, and the actor's mean stands in for it."""
+    """The value of the action taken next; after a truncated step, where there is none, that of expected SARSA."""
 
-    waits = True
+    needs_next_action = True
 
     def __call__(self, q: Float[Array, "c"], epsilon: Float[Array, ""]) -> Float[Array, ""]:
         return (1 - epsilon) * q.max() + epsilon * q.mean()
 
 
-class Linear(eqx.Module):
-    """Worths of choices that are linear in features."""
+class LinearQ(eqx.Module):
+    """Action values that are linear in features."""
 
     weights: Float[Array, "f c"]
     features: AbstractFeatures
 
     def __call__(self, obs: Float[Array, "o"]) -> Float[Array, "c"]:
-        return worth(self.weights, self.features(obs))
+        return linear_values(self.weights, self.features(obs))
 
 
-class Waiting(eqx.Module):
-    """The last step of each environment, whose next choice is still to come."""
+class Pending(eqx.Module):
+    """The last transition of each environment, if it still waits for the next action."""
 
-    met: Memory  # leading axis n
+    rows: DiscreteTransition  # leading axis n
     live: Bool[Array, "n"]
 
 
 class TDState(eqx.Module):
-    """Everything that goes on from one update to the next."""
+    """Everything that is carried from one update to the next."""
 
-    values: Linear
-    choices: Choices
-    waiting: Waiting
+    values: LinearQ
+    actions: DiscreteActions
+    pending: Pending
     steps: Int[Array, ""]  # of interaction so far
 
 
-class TemporalDifference(AbstractPolicyLearner):
-    """Q-learning, SARSA and expected SARSA, by table or linear in other features, one step after another.
+class TemporalDifference(AbstractAgent):
+    """Q-learning, SARSA and expected SARSA on a table or other linear features, one transition after another.
 
-        error = reward + discount (1 - terminated) worth of next_obs - q(obs, choice)
-        weights of choice += rate error phi(obs) / |phi(obs)|^2
+        error = reward + discount (1 - terminated) V(next_obs) - Q(obs, action)
+        weights of action += learning_rate error phi(obs) / |phi(obs)|^2
 
-    The rule says what `next_obs` is worth. A trial that runs out of time counts on. `rate` is the share of the error
-    that one step takes away, falling as `1 / (1 + steps / slowing)`; epsilon falls from 1 to `epsilon` in
-    `exploration_steps`. A correction that is not finite is skipped.
+    `rule` gives `V(next_obs)`; truncation bootstraps. The learning rate is the fraction of the error that one step
+    removes, and decays as `1 / (1 + steps / lr_halving_steps)`. Epsilon falls linearly from 1 to `epsilon` in
+    `exploration_steps`. Rows that are not finite are skipped. Its metrics: `td_error` (root mean square), `epsilon` and
+    `learning_rate`.
 
     >>> from handful.envs.pendulum import Pendulum
-    >>> from handful.values.grids import tiles_of
-    >>> learner = TemporalDifference(tiles_of("pendulum"), Sarsa(), bins_per_dim=3)
-    >>> state = learner.init(jax.random.key(0), Pendulum().task)
-    >>> state.values(jnp.ones(2)).tolist(), float(learner.actor(state).epsilon)
+    >>> from handful.envs.registry import info_of
+    >>> from handful.values.linear_features import Tiles
+    >>> tiles, task = Tiles(info_of("pendulum").tile_grid()), Pendulum().task
+    >>> agent = TemporalDifference(tiles, Sarsa(), bins_per_dim=3)
+    >>> state = agent.init(jax.random.key(0), task)
+    >>> state.values(jnp.ones(2)).tolist(), float(agent.actor(task, state).epsilon)
     ([0.0, 0.0, 0.0], 1.0)
 
-    Raises `InputError` where the features are of another observation.
+    Raises `InputError` if the features are for observations of another size.
 
-    Source: [Sutton18] sections 6.4 to 6.6, 9.3 and 10.1. Deviates: the step is normalised, so that a rate means the
-    same for a table, tiles and cosines; several environments are learned from in turn within an update.
+    Source: [Sutton18] sections 6.4 to 6.6, 9.3 and 10.1. Deviates: the step is divided by `|phi|^2`, so that a learning
+    rate means the same for a table, tiles and cosines; an update visits several environments in turn.
     """
 
     features: AbstractFeatures
     rule: AbstractRule = eqx.field(default_factory=QLearning)
-    envs: int = eqx.field(static=True, default=8)
-    length: int = eqx.field(static=True, default=1)
-    bins_per_dim: int | None = eqx.field(static=True, default=None)  # values to choose from in each continuous entry
+    num_envs: int = eqx.field(static=True, default=8)
+    num_steps: int = eqx.field(static=True, default=1)
+    bins_per_dim: int | None = eqx.field(static=True, default=None)  # values per dimension of continuous actions
     discount: Real = real(0.98)
-    rate: Real = real(0.2)
-    slowing: Real = real(jnp.inf)  # [steps] after which the rate has halved
-    initial: Real = real(0.0)  # worth of everything at the start; more than can be had makes for exploring
+    learning_rate: Real = real(0.2)
+    lr_halving_steps: Real = real(jnp.inf)  # [steps] after which the learning rate has halved; inf: constant
+    initial_value: Real = real(0.0)  # of every action; above the greatest return it is optimism, which explores
     epsilon: Real = real(0.05)
     exploration_steps: Whole = whole(20_000)
 
     def __check_init__(self) -> None:
         _check(self)
+        check_within(self, "epsilon", 0.0, 1.0)
+        check_within(self, "exploration_steps", 0.0)
 
     def init(self, key: PRNGKeyArray, task: Task) -> TDState:
-        """Raises `InputError` where actions are continuous and `bins_per_dim` is not given."""
+        """Raises `InputError` if the actions are continuous and `bins_per_dim` is not given."""
         self.features.check(task)
-        choices = Choices.of(task, self.bins_per_dim)
-        weights = jnp.broadcast_to(self.features.constant(self.initial)[:, None], (self.features.count, choices.count))
-        obs, none = jnp.zeros((self.envs, task.obs_size)), jnp.zeros(self.envs)
-        nothing = Memory(obs, none.astype(int), none, obs, none.astype(bool))
-        waiting = Waiting(nothing, jnp.zeros(self.envs, bool))
-        return TDState(Linear(weights, self.features), choices, waiting, jnp.zeros((), int))
+        actions = DiscreteActions.of(task, self.bins_per_dim)
+        column = self.features.constant(self.initial_value)[:, None]
+        weights = jnp.broadcast_to(column, (self.features.count, actions.count))
+        rows = DiscreteTransition.zeros(task.obs_size, (self.num_envs,))
+        pending = Pending(rows, jnp.zeros(self.num_envs, bool))
+        return TDState(LinearQ(weights, self.features), actions, pending, jnp.zeros((), int))
 
-    def actor(self, state: TDState) -> EpsilonGreedy:
-        share = state.steps / jnp.maximum(self.exploration_steps, 1)
-        gone = jnp.where(self.exploration_steps > 0, jnp.minimum(share, 1.0), 1.0)
-        return EpsilonGreedy(state.values, state.choices, 1.0 + gone * (self.epsilon - 1.0))
+    def actor(self, task: Task, state: TDState) -> EpsilonGreedy:
+        return EpsilonGreedy(state.values, state.actions, self._epsilon(state))
 
-    def policy(self, state: TDState) -> EpsilonGreedy:
-        return EpsilonGreedy(state.values, state.choices)
+    def policy(self, task: Task, state: TDState) -> EpsilonGreedy:
+        return EpsilonGreedy(state.values, state.actions)
 
-    def update(self, key: PRNGKeyArray, state: TDState, batch: Transition) -> tuple[TDState, Logged]:
-        epsilon, rate = self.actor(state).epsilon, slowed(self.rate, self.slowing, state.steps)
-        rows = Memory.of(batch)
-        over = (batch.terminated | batch.truncated).reshape(-1)
-        env = jnp.arange(over.size) % self.envs
+    def update(self, key: PRNGKeyArray, task: Task, state: TDState, batch: Batch) -> tuple[TDState, Metrics]:
+        epsilon, rate = self._epsilon(state), decayed(self.learning_rate, self.lr_halving_steps, state.steps)
+        rows, usable = DiscreteTransition.of(batch)
+        over = (batch.transitions.terminated | batch.transitions.truncated).reshape(-1)
+        env = jnp.arange(over.size) % self.num_envs
 
-        def step(carry: tuple, met: tuple) -> tuple[tuple, tuple]:
-            weights, waiting = carry
-            row, over, finite, env = met
-            told = []
-            if self.rule.waits:
-                before = jax.tree.map(lambda leaf: leaf[env], waiting.met)
-                follows = worth(weights, self.features(before.next_obs))[row.choice]
-                weights, heard = self.learned(weights, rate, before, follows, waiting.live[env])
-                told.append(heard)
-            follows = self.rule(worth(weights, self.features(row.next_obs)), epsilon)
-            now = finite & (over | (not self.rule.waits))
-            weights, heard = self.learned(weights, rate, row, jnp.where(row.terminated, 0.0, follows), now)
-            if self.rule.waits:
-                kept = jax.tree.map(lambda old, new: old.at[env].set(new), waiting.met, row)
-                waiting = Waiting(kept, waiting.live.at[env].set(finite & ~over))
-            return (weights, waiting), tuple(jnp.stack(each) for each in zip(*told, heard, strict=True))
+        def step(carry: tuple, now: tuple) -> tuple[tuple, tuple]:
+            weights, pending = carry
+            row, over, usable, env = now
+            outcomes = []
+            if self.rule.needs_next_action:
+                before = jax.tree.map(lambda leaf: leaf[env], pending.rows)
+                next_value = linear_values(weights, self.features(before.next_obs))[row.action]
+                weights, outcome = self.td_step(weights, rate, before, next_value, pending.live[env])
+                outcomes.append(outcome)
+            next_value = self.rule(linear_values(weights, self.features(row.next_obs)), epsilon)
+            next_value = jnp.where(row.terminated, 0.0, next_value)
+            ready = usable & (over | (not self.rule.needs_next_action))
+            weights, outcome = self.td_step(weights, rate, row, next_value, ready)
+            if self.rule.needs_next_action:
+                kept = jax.tree.map(lambda old, new: old.at[env].set(new), pending.rows, row)
+                pending = Pending(kept, pending.live.at[env].set(usable & ~over))
+            return (weights, pending), tuple(jnp.stack(each) for each in zip(*outcomes, outcome, strict=True))
 
-        carry = state.values.weights, state.waiting
-        (weights, waiting), (errors, used) = jax.lax.scan(step, carry, (rows, over, rows.finite(), env))
+        carry = state.values.weights, state.pending
+        (weights, pending), (errors, used) = jax.lax.scan(step, carry, (rows, over, usable, env))
         values = eqx.tree_at(lambda v: v.weights, state.values, weights)
-        size = jnp.sqrt(jnp.sum(errors**2) / jnp.maximum(used.sum(), 1))
-        told = {"td_error": size, "epsilon": epsilon, "rate": rate}
-        return TDState(values, state.choices, waiting, state.steps + over.size), told
+        td_error = jnp.sqrt(jnp.sum(errors**2) / jnp.maximum(used.sum(), 1))
+        metrics = {"td_error": td_error, "epsilon": epsilon, "learning_rate": rate}
+        return TDState(values, state.actions, pending, state.steps + over.size), metrics
 
     def on_reset(self, state: TDState) -> TDState:
-        """Steps that wait for a choice are learned from as where time runs out."""
-        epsilon, rate = self.actor(state).epsilon, slowed(self.rate, self.slowing, state.steps)
+        """Pending transitions are learned from as if their step had been truncated."""
+        epsilon, rate = self._epsilon(state), decayed(self.learning_rate, self.lr_halving_steps, state.steps)
 
-        def close(weights: Float[Array, "f c"], waiting: Waiting) -> tuple[Float[Array, "f c"], None]:
-            follows = self.rule(worth(weights, self.features(waiting.met.next_obs)), epsilon)
-            return self.learned(weights, rate, waiting.met, follows, waiting.live)[0], None
+        def close(weights: Float[Array, "f c"], pending: Pending) -> tuple[Float[Array, "f c"], None]:
+            next_value = self.rule(linear_values(weights, self.features(pending.rows.next_obs)), epsilon)
+            return self.td_step(weights, rate, pending.rows, next_value, pending.live)[0], None
 
-        weights, _ = jax.lax.scan(close, state.values.weights, state.waiting)
-        left = (weights, jnp.zeros_like(state.waiting.live))
-        return eqx.tree_at(lambda s: (s.values.weights, s.waiting.live), state, left)
+        weights, _ = jax.lax.scan(close, state.values.weights, state.pending)
+        closed = (weights, jnp.zeros_like(state.pending.live))
+        return eqx.tree_at(lambda s: (s.values.weights, s.pending.live), state, closed)
 
-    def learned(
+    def td_step(
         self,
         weights: Float[Array, "f c"],
         rate: Float[Array, ""],
-        met: Memory,
-        follows: Float[Array, ""],
-        counts: Bool[Array, ""],
+        row: DiscreteTransition,
+        next_value: Float[Array, ""],
+        usable: Bool[Array, ""],
     ) -> tuple[Float[Array, "f c"], tuple[Float[Array, ""], Bool[Array, ""]]]:
-        """After one step of interaction whose next observation is worth `follows`; with the error, if it `counts`."""
-        active = self.features(met.obs)
-        error = met.reward + self.discount * follows - worth(weights, active)[met.choice]
-        used = counts & jnp.isfinite(error)
-        error = jnp.where(used, error, 0.0)
-        return corrected(weights, active, met.choice, rate * error), (error, used)
+        """The weights after one transition; the TD error (0 if not used); whether it was usable and finite."""
+        active = self.features(row.obs)
+        error = row.reward + self.discount * next_value - linear_values(weights, active)[row.action]
+        used = usable & jnp.isfinite(error)
+        return add_to_value(weights, active, row.action, rate * error, used), (jnp.where(used, error, 0.0), used)
+
+    def _epsilon(self, state: TDState) -> Float[Array, ""]:
+        share = state.steps / jnp.maximum(self.exploration_steps, 1)
+        progress = jnp.where(self.exploration_steps > 0, jnp.minimum(share, 1.0), 1.0)
+        return 1.0 + progress * (self.epsilon - 1.0)
 
 
-class Prediction(eqx.Module):
+class TD0State(eqx.Module):
     """What `TD0` has learned so far."""
 
     weights: Float[Array, "f 1"]
@@ -202,63 +210,68 @@ class Prediction(eqx.Module):
     steps: Int[Array, ""]
 
     def value(self, obs: Float[Array, "o"]) -> Float[Array, ""]:
-        """The worth of an observation."""
-        return worth(self.weights, self.features(obs))[0]
+        """The value of an observation."""
+        return linear_values(self.weights, self.features(obs))[0]
 
 
-class TD0(AbstractPolicyLearner):
-    """Learns the worth of a policy that stays as it is.
+class TD0(AbstractAgent):
+    """Learns the value of a fixed policy.
 
-        v(obs) += rate (reward + discount (1 - terminated) v(next_obs) - v(obs))
+        v(obs) += learning_rate (reward + discount (1 - terminated) v(next_obs) - v(obs))
 
-    The rate is as in `TemporalDifference`.
+    The learning rate decays as in `TemporalDifference`. Its metrics: `td_error` (root mean square) and
+    `learning_rate`.
 
     Source: [Sutton18] sections 6.1 and 9.4. Deviates: as `TemporalDifference`.
     """
 
-    followed: Any  # an AbstractActor
+    followed: Any  # the policy, an AbstractActor
     features: AbstractFeatures
-    envs: int = eqx.field(static=True, default=1)
-    length: int = eqx.field(static=True, default=1)
+    num_envs: int = eqx.field(static=True, default=1)
+    num_steps: int = eqx.field(static=True, default=1)
     discount: Real = real(0.99)
-    rate: Real = real(0.1)
-    slowing: Real = real(jnp.inf)
+    learning_rate: Real = real(0.1)
+    lr_halving_steps: Real = real(jnp.inf)
 
     def __check_init__(self) -> None:
         _check(self)
 
-    def init(self, key: PRNGKeyArray, task: Task) -> Prediction:
+    def init(self, key: PRNGKeyArray, task: Task) -> TD0State:
         self.features.check(task)
-        return Prediction(jnp.zeros((self.features.count, 1)), self.features, jnp.zeros((), int))
+        return TD0State(jnp.zeros((self.features.count, 1)), self.features, jnp.zeros((), int))
 
-    def actor(self, state: Prediction) -> Any:
+    def policy(self, task: Task, state: TD0State) -> Any:
         return self.followed
 
-    def policy(self, state: Prediction) -> Any:
-        return self.followed
+    def update(self, key: PRNGKeyArray, task: Task, state: TD0State, batch: Batch) -> tuple[TD0State, Metrics]:
+        rate, first = decayed(self.learning_rate, self.lr_halving_steps, state.steps), jnp.zeros((), int)
+        rows, usable = DiscreteTransition.of(batch)
 
-    def update(self, key: PRNGKeyArray, state: Prediction, batch: Transition) -> tuple[Prediction, Logged]:
-        rate, rows, first = slowed(self.rate, self.slowing, state.steps), Memory.of(batch), jnp.zeros((), int)
+        def step(weights: Float[Array, "f 1"], now: tuple) -> tuple[Float[Array, "f 1"], tuple[Array, Array]]:
+            row, usable = now
+            active = self.features(row.obs)
+            next_value = linear_values(weights, self.features(row.next_obs))[0]
+            next_value = jnp.where(row.terminated, 0.0, next_value)
+            error = row.reward + self.discount * next_value - linear_values(weights, active)[0]
+            used = usable & jnp.isfinite(error)
+            return add_to_value(weights, active, first, rate * error, used), (jnp.where(used, error, 0.0), used)
 
-        def step(weights: Float[Array, "f 1"], row: Memory) -> tuple[Float[Array, "f 1"], Float[Array, ""]]:
-            active: Active = self.features(row.obs)
-            follows = jnp.where(row.terminated, 0.0, worth(weights, self.features(row.next_obs))[0])
-            error = row.reward + self.discount * follows - worth(weights, active)[0]
-            error = jnp.where(jnp.isfinite(error), error, 0.0)
-            return corrected(weights, active, first, rate * error), error
-
-        weights, errors = jax.lax.scan(step, state.weights, rows)
-        told = {"td_error": jnp.sqrt(jnp.mean(errors**2)), "rate": rate}
-        return Prediction(weights, self.features, state.steps + rows.reward.size), told
-
-
-def slowed(rate: Float[Array, ""], slowing: Float[Array, ""], steps: Int[Array, ""]) -> Float[Array, ""]:
-    """The rate after `steps`."""
-    return rate / (1 + steps / slowing)
+        weights, (errors, used) = jax.lax.scan(step, state.weights, (rows, usable))
+        td_error = jnp.sqrt(jnp.sum(errors**2) / jnp.maximum(used.sum(), 1))
+        metrics = {"td_error": td_error, "learning_rate": rate}
+        return TD0State(weights, self.features, state.steps + rows.reward.size), metrics
 
 
-def _check(learner: "TemporalDifference | TD0") -> None:
-    for name in ("envs", "length"):
-        check_within(learner, name, 1.0)
-    check_within(learner, "discount", 0.0, 1.0)
-    check_within(learner, "slowing", 0.0, least_excluded=True)
+def decayed(
+    learning_rate: Float[Array, ""], halving_steps: Float[Array, ""], steps: Int[Array, ""]
+) -> Float[Array, ""]:
+    """The learning rate after `steps` steps of interaction."""
+    return learning_rate / (1 + steps / halving_steps)
+
+
+def _check(agent: "TemporalDifference | TD0") -> None:
+    for name in ("num_envs", "num_steps"):
+        check_within(agent, name, 1.0)
+    check_within(agent, "discount", 0.0, 1.0)
+    check_within(agent, "learning_rate", 0.0)
+    check_within(agent, "lr_halving_steps", 0.0, least_excluded=True)

@@ -1,4 +1,4 @@
-"""Gymnasium's toy-text tasks: their tables as a finite MDP, and any finite MDP as an environment."""
+"""Gymnasium's toy-text tasks as finite MDPs, and any finite MDP as an environment."""
 
 from typing import Any
 
@@ -7,44 +7,43 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from handful.data.grid import Grid
 from handful.envs.base import AbstractEnv
 from handful.errors import InputError
 from handful.task import Task
 from handful.types import Step
-from handful.values.grid import Grid
 from handful.values.mdp import FiniteMDP
 
 
 def from_toy_text(env: Any, discount: float = 1.0) -> FiniteMDP:
-    """The table `P` that FrozenLake, CliffWalking and Taxi hold, exactly.
+    """The transition table `P` of FrozenLake, CliffWalking or Taxi, exactly.
 
-    Raises `InputError` where the environment has no such table.
+    Raises `InputError` if the environment has no such table.
     """
     table = getattr(env.unwrapped, "P", None)
     if not isinstance(table, dict):
         raise InputError(
-            "a toy-text environment must hold its transitions as a table P, as FrozenLake-v1 does; "
-            f"{type(env.unwrapped).__name__} holds none: discretise it, or learn a count model"
+            "a toy-text environment must have its transitions as a table P, as FrozenLake-v1 does; "
+            f"{type(env.unwrapped).__name__} has none: discretise it, or learn a model from counts"
         )
-    choices, pair, following, probability = len(table[0]), [], [], []
-    reward = [[0.0] * choices for _ in table]
+    action_count, pairs, next_states, probabilities = len(table[0]), [], [], []
+    rewards = [[0.0] * action_count for _ in table]
     for state, actions in table.items():
-        for choice, outcomes in actions.items():
-            for chance, next_state, paid, terminated in outcomes:
-                reward[state][choice] += chance * paid
+        for action, outcomes in actions.items():
+            for probability, next_state, reward, terminated in outcomes:
+                rewards[state][action] += probability * reward
                 if not terminated:
-                    pair.append(state * choices + choice)
-                    following.append(next_state)
-                    probability.append(chance)
-    return FiniteMDP(
-        jnp.array(pair, int), jnp.array(following, int), jnp.array(probability, float), jnp.array(reward), discount
-    )
+                    pairs.append(state * action_count + action)
+                    next_states.append(next_state)
+                    probabilities.append(probability)
+    outcomes = jnp.array(pairs, int), jnp.array(next_states, int), jnp.array(probabilities, float)
+    return FiniteMDP(*outcomes, jnp.array(rewards), discount)
 
 
 class MDPEnv(AbstractEnv):
-    """A finite MDP to act in. The observation is the state's number, that after the end of a trial one past the last.
+    """An environment made of a finite MDP. The observation is the state's index; after termination, `state_count`.
 
-    Every step pays the expected reward.
+    The reward of a step is its expected one.
 
     >>> transition = jnp.array([[[0.0, 1.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]])
     >>> mdp = FiniteMDP.dense(transition, jnp.array([[-1.0, -0.5], [2.0, 0.0]]), jnp.array([[0, 0], [1, 1]]), 0.9)
@@ -57,18 +56,18 @@ class MDPEnv(AbstractEnv):
 
     task: Task
     mdp: FiniteMDP
-    start: Float[Array, "s"]  # probability of each state at the start of a trial
+    start: Float[Array, "s"]  # probability of each state at the start of an episode
 
     @classmethod
     def of(cls, mdp: FiniteMDP, start: Float[Array, "s"], horizon: int) -> "MDPEnv":
         task = Task(
-            reward=_Paid(mdp.reward),
-            low=jnp.zeros(mdp.choices),
-            high=jnp.ones(mdp.choices),
+            reward=_Reward(mdp.reward),
+            low=jnp.zeros(mdp.action_count),
+            high=jnp.ones(mdp.action_count),
             names=("state",),
             dt=1.0,
             horizon=horizon,
-            terminated=_Over(jnp.asarray(mdp.states, float)),
+            terminated=_Terminated(jnp.asarray(mdp.state_count, float)),
             categorical=True,
             discount=mdp.discount,
         )
@@ -76,21 +75,21 @@ class MDPEnv(AbstractEnv):
 
     @property
     def grid(self) -> Grid:
-        """A cell a state."""
-        return Grid.of_states(self.mdp.states)
+        """A grid with one cell per state."""
+        return Grid.of_states(self.mdp.state_count)
 
     def reset(self, key: PRNGKeyArray) -> tuple[Int[Array, ""], Float[Array, "1"]]:
         state = jax.random.categorical(key, jnp.log(self.start))
         return state, state[None].astype(float)
 
     def step(self, key: PRNGKeyArray, state: Int[Array, ""], action: Float[Array, "c"]) -> tuple[Int[Array, ""], Step]:
-        choice = jnp.argmax(action)
-        following, ended = self.mdp.sample(key, state, choice)
-        obs = jnp.where(ended, self.mdp.states, following)[None].astype(float)
-        return following, Step(obs, self.mdp.reward[state, choice], ended)
+        index = jnp.argmax(action)
+        next_state, ended = self.mdp.sample(key, state, index)
+        obs = jnp.where(ended, self.mdp.state_count, next_state)[None].astype(float)
+        return next_state, Step(obs, self.mdp.reward[state, index], ended)
 
 
-class _Paid(eqx.Module):
+class _Reward(eqx.Module):
     reward: Float[Array, "s c"]
 
     def __call__(
@@ -99,8 +98,8 @@ class _Paid(eqx.Module):
         return self.reward[obs[0].astype(int), jnp.argmax(action)]
 
 
-class _Over(eqx.Module):
-    states: Float[Array, ""]
+class _Terminated(eqx.Module):
+    state_count: Float[Array, ""]
 
     def __call__(self, obs: Float[Array, "1"]) -> Array:
-        return obs[0] >= self.states
+        return obs[0] >= self.state_count

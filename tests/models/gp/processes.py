@@ -1,11 +1,12 @@
 """Rows and covariances that the tests of Gaussian processes share."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from handful.models.gp.covariance import Covariance
-from handful.models.gp.kernels import Matern52, SquaredExponential
+from handful.models.gp.kernels import Covariance, Matern52, SquaredExponential
 from handful.models.gp.posterior import Posterior
 
 KERNELS = {"SquaredExponential": SquaredExponential, "Matern52": Matern52}
@@ -17,7 +18,12 @@ GIVEN = jax.jit(Posterior.given)
 
 def covariance_of(kernel, dtype):
     """Two outputs on three inputs, differing in everything."""
-    numbers = [jnp.asarray(np.log(x), dtype) for x in (LENGTHSCALES, STDS, NOISES)]
+    lengthscales, stds, noises = (jnp.asarray(np.log(x), dtype) for x in (LENGTHSCALES, STDS, NOISES))
+    return _covariances(kernel, lengthscales, stds, noises)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _covariances(kernel, *numbers):
     return jax.vmap(lambda lengthscales, std, noise: Covariance(kernel(lengthscales, std), noise))(*numbers)
 
 
@@ -29,6 +35,7 @@ def rows_of(count, dtype, seed=3):
     return jnp.asarray(inputs, dtype), jnp.asarray(smooth + NOISES * rng.normal(size=(count, 2)), dtype)
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def one(tree, index):
     return jax.tree.map(lambda leaf: leaf[index], tree)
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from handful.models.gp.subset import spread_out
+from handful.models.gp.learner import spread_out
 from probes import counted
 
 PICK = jax.jit(spread_out, static_argnums=2)

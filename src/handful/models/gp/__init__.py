@@ -1,1 +1,1 @@
-"""Gaussian processes: beliefs that know how far they can be trusted, from few data."""
+"""Gaussian processes: accurate and well calibrated beliefs from few data."""

@@ -1,4 +1,4 @@
-"""The Gaussian process as a belief, and the worlds drawn from it."""
+"""The Gaussian process as a belief, and functions drawn from it as worlds."""
 
 import equinox as eqx
 import jax
@@ -7,25 +7,21 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from handful.data.features import Features
 from handful.data.scaling import Standardiser
-from handful.models.base import AbstractDynamics, copies
-from handful.models.gp.function_samples import FunctionSample
+from handful.models.base import AbstractDynamics, AbstractWorld, gaussian
+from handful.models.gp.kernels import AbstractKernel
 from handful.models.gp.posterior import Posterior
 from handful.types import Prediction
 
 
-class GPWorld(AbstractDynamics):
-    """One function drawn from the posterior, read as a transition function with process noise."""
+class GPWorld(AbstractWorld):
+    """One function drawn from the posterior, as a transition function with process noise."""
 
-    function: FunctionSample
+    function: "FunctionSample"
     noise_variance: Float[Array, "o"]  # on standardised targets
     trend: Float[Array, "i o"]
     input_scale: Standardiser
     target_scale: Standardiser
     features: Features
-
-    @property
-    def world_count(self) -> int:
-        return 1
 
     def predict(self, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Prediction:
         inputs = self.input_scale(self.features.inputs(obs, action))
@@ -34,33 +30,22 @@ class GPWorld(AbstractDynamics):
         following = self.features.next_obs(obs, target)
         return Prediction(following, noise, jnp.zeros_like(noise))
 
-    def worlds(self, key: PRNGKeyArray, count: int) -> "GPWorld":
-        return copies(self, count)
-
-    def sample(self, key: PRNGKeyArray, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "o"]:
-        prediction = self.predict(obs, action)
-        return prediction.mean + jnp.sqrt(prediction.aleatoric) * jax.random.normal(key, obs.shape, obs.dtype)
-
 
 class GaussianProcess(AbstractDynamics):
-    """One Gaussian process for each entry of the target around a linear trend, exact given its rows.
+    """An exact Gaussian process for each entry of the target, around a linear trend.
 
     Aleatoric variance is the fitted noise, epistemic the posterior variance of the function. A world is a function
-    drawn from the posterior, so there are endlessly many.
+    drawn from the posterior.
 
     Source: [Rasmussen06] chapter 2; worlds [Wilson20]. Deviates: see `Posterior` and `FunctionSample`.
     """
 
     posterior: Posterior
-    trend: Float[Array, "i o"]  # of the target, in its own units, on standardised inputs; taken as known
+    trend: Float[Array, "i o"]  # of the target, in its units, on standardised inputs; without uncertainty
     input_scale: Standardiser
     target_scale: Standardiser
     features: Features
     world_features: int = eqx.field(static=True, default=128)  # Fourier features of a world's prior part
-
-    @property
-    def world_count(self) -> None:
-        return None
 
     def predict(self, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Prediction:
         inputs = self._input(obs, action)
@@ -78,17 +63,69 @@ class GaussianProcess(AbstractDynamics):
         return eqx.filter_vmap(world)(jax.random.split(key, count))
 
     def sample(self, key: PRNGKeyArray, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "o"]:
-        prediction = self.predict(obs, action)
-        std = jnp.sqrt(prediction.aleatoric + prediction.epistemic)
-        return prediction.mean + std * jax.random.normal(key, obs.shape, obs.dtype)
+        prediction = self.predict(obs, action)  # the marginal of a drawn function, which would cost much more
+        return gaussian(key, prediction.mean, prediction.aleatoric + prediction.epistemic)
 
     def append(
         self, obs: Float[Array, "b o"], action: Float[Array, "b a"], next_obs: Float[Array, "b o"]
     ) -> "GaussianProcess":
-        """The belief given more rows, with the same hyperparameters and scales; O(N^2) a row."""
+        """The belief given more rows, with the same hyperparameters and scales; O(N^2) per row."""
         inputs = jax.vmap(self._input)(obs, action)
         targets = self.target_scale(jax.vmap(self.features.target)(obs, next_obs) - inputs @ self.trend)
         return eqx.tree_at(lambda belief: belief.posterior, self, self.posterior.append_all(inputs, targets))
 
     def _input(self, obs: Float[Array, "o"], action: Float[Array, "a"]) -> Float[Array, "i"]:
         return self.input_scale(self.features.inputs(obs, action))
+
+
+class FunctionSample(eqx.Module):
+    """One function for each output: a draw from the prior, corrected by the data. It costs as much as a mean.
+
+    With `f` the prior draw, `e` a draw of the noise, `X` the rows and `y` their targets:
+
+        sample(x) = f(x) + k(x, X) K^-1 (y - f(X) - e)
+        f(x) = sum_j a_j cos(w_j x) + b_j sin(w_j x),  w from the kernel's spectral density, a and b normal
+
+    Frequencies are drawn for every sample and every output separately: on average over samples the covariance of the
+    prior draw is then exactly that of the kernel, with any number of features.
+
+    Source: [Wilson20] equation 12. Deviates: separate frequencies for each sample; cosine and sine in pairs.
+    """
+
+    kernel: AbstractKernel  # every leaf has a leading axis o
+    inputs: Float[Array, "capacity i"]
+    correction: Float[Array, "o capacity"]
+    frequencies: Float[Array, "o f i"]
+    amplitudes: Float[Array, "o 2 f"]  # of cosine and of sine
+
+    @classmethod
+    def draw(cls, key: PRNGKeyArray, posterior: Posterior, features: int) -> "FunctionSample":
+        """A draw whose prior part has `features` Fourier features, half of them cosines."""
+        prior_key, noise_key = jax.random.split(key)
+        outputs, dtype = posterior.weights.shape[0], posterior.weights.dtype
+        kernel, pairs = posterior.covariance.kernel, features // 2
+
+        def prior(key: PRNGKeyArray, kernel: AbstractKernel) -> tuple[Array, Array]:
+            frequency_key, amplitude_key = jax.random.split(key)
+            size = jnp.sqrt(kernel.variance / pairs)
+            return kernel.frequencies(frequency_key, pairs), size * jax.random.normal(amplitude_key, (2, pairs), dtype)
+
+        frequencies, amplitudes = jax.vmap(prior)(jax.random.split(prior_key, outputs), kernel)
+        at_rows = jax.vmap(lambda w, a: _waves(posterior.inputs, w, a))(frequencies, amplitudes)
+        diagonal = jax.vmap(lambda c: c.diagonal)(posterior.covariance)
+        noise = jnp.sqrt(diagonal)[:, None] * jax.random.normal(noise_key, at_rows.shape, dtype)
+        correction = posterior.weights - posterior.solve(posterior.mask * (at_rows + noise))
+        return cls(kernel, posterior.inputs, correction, frequencies, amplitudes)
+
+    def __call__(self, query: Float[Array, "i"]) -> Float[Array, "o"]:
+        covariance = jax.vmap(lambda kernel: kernel(query[None], self.inputs)[0])(self.kernel)
+        prior = jax.vmap(lambda w, a: _waves(query[None], w, a)[0])(self.frequencies, self.amplitudes)
+        return prior + jnp.sum(covariance * self.correction, axis=1)
+
+
+def _waves(
+    inputs: Float[Array, "b i"], frequencies: Float[Array, "f i"], amplitudes: Float[Array, "2 f"]
+) -> Float[Array, "b"]:
+    phase = jnp.matmul(inputs, frequencies.T, precision="highest")
+    waves = jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=1)
+    return jnp.matmul(waves, amplitudes.reshape(-1), precision="highest")

@@ -1,29 +1,29 @@
-"""How a Gaussian process is fitted: rows chosen, hyperparameters searched, posterior factored."""
+"""Fits a Gaussian process: selects rows, searches hyperparameters, and computes the posterior."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from handful.data.dataset import Dataset
 from handful.data.features import Features
+from handful.data.rows import Rows
 from handful.data.scaling import Standardiser
 from handful.errors import InputError
 from handful.linalg import solve_positive
 from handful.models.base import AbstractLearner, FitReport
+from handful.models.finite import where
 from handful.models.gp.belief import GaussianProcess
 from handful.models.gp.kernels import SquaredExponential
-from handful.models.gp.marginal_likelihood import MakeKernel, Priors
+from handful.models.gp.marginal_likelihood import MakeKernel, Priors, Search
 from handful.models.gp.posterior import Posterior
-from handful.models.gp.search import Search
-from handful.models.gp.subset import spread_out
 from handful.task import Task
 from handful.types import Transition
 
 
 class GPState(eqx.Module):
-    """Everything that goes on from one fit to the next."""
+    """The state from one fit to the next."""
 
     belief: GaussianProcess
 
@@ -31,28 +31,27 @@ class GPState(eqx.Module):
 class GPLearner(AbstractLearner):
     """The most probable hyperparameters of each output, and the exact posterior under them.
 
-    Inputs and targets are standardised, and a linear trend is taken off the targets. Rows with anything that is not
-    finite are left out. Past `most_points` rows a subset that covers the others is taken. The
-    belief's arrays hold `most_points` rows from the start, so a planner compiled for the first belief takes all later
-    ones; a fit works on no more rows than the dataset can hold.
+    Inputs and targets are standardised, and a linear trend is subtracted from the targets. Rows that are not finite are
+    left out. Beyond `max_points` rows, a subset that covers the others is used. The arrays of the belief have
+    `max_points` rows from the start, so that a planner compiled for the first belief takes all later ones; a fit uses
+    no more rows than the capacity of the dataset.
 
-    A fit in which an output finds no finite start, or whose posterior is not finite, leaves the state as it was. The
-    report has one entry an output; `validation_nll` is leave-one-out, twice the mean less its constant, on
-    standardised targets.
+    If an output has no finite start, or the posterior is not finite, the state stays as it was. The report has one
+    entry per output; `validation_nll` is leave-one-out, twice the mean without its constant, on standardised targets.
 
     Source: [Rasmussen06] section 5.4. Deviates: priors on the hyperparameters; the trend is fitted first and held; a
-    subset of the data past `most_points`.
+    subset of the data beyond `max_points`.
     """
 
     kernel: MakeKernel = eqx.field(static=True, default=SquaredExponential)
-    most_points: int = eqx.field(static=True, default=400)
+    max_points: int = eqx.field(static=True, default=400)
     world_features: int = eqx.field(static=True, default=128)
     priors: Priors = eqx.field(default_factory=Priors)
     search: Search = eqx.field(default_factory=Search)
 
     def __check_init__(self) -> None:
-        if self.most_points < 1:
-            raise InputError(f"most_points must be at least 1, got {self.most_points}")
+        if self.max_points < 1:
+            raise InputError(f"max_points must be at least 1, got {self.max_points}")
         if self.world_features < 2 or self.world_features % 2:
             raise InputError(
                 f"world_features come in pairs of cosine and sine: an even number, at least 2, "
@@ -64,60 +63,57 @@ class GPLearner(AbstractLearner):
         medians = self.priors.medians(self.kernel, features.input_size)
         covariance = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (task.obs_size, *leaf.shape)), medians)
         input_scale, target_scale = (Standardiser.identity(size) for size in (features.input_size, task.obs_size))
-        posterior = Posterior.empty(covariance, self.most_points)
+        posterior = Posterior.empty(covariance, self.max_points)
         trend = jnp.zeros((features.input_size, task.obs_size))
         return GPState(GaussianProcess(posterior, trend, input_scale, target_scale, features, self.world_features))
 
     def model(self, state: GPState) -> GaussianProcess:
         return state.belief
 
-    def fit(self, key: PRNGKeyArray, state: GPState, data: Dataset) -> tuple[GPState, FitReport]:
+    def update(self, key: PRNGKeyArray, state: GPState, data: Dataset) -> tuple[GPState, FitReport]:
         old = state.belief
-        fresh, rows = self._scaled(old, data)
+        rescaled, rows = self._rescaled(old, data)
         inputs, targets, mask = rows
         count = jnp.sum(mask).astype(int)
         steps = jnp.where(count > 0, self.search.steps, 0)
         covariance, cost = self.search(key, self.priors, old.posterior.covariance, rows, steps)
         posterior = Posterior.given(covariance, inputs, targets, mask)
-        scaled = (fresh.input_scale, fresh.target_scale)  # not finite where the data's squares overflow
+        scaled = (rescaled.input_scale, rescaled.target_scale)  # not finite if squares of the data overflow
         finite = jnp.isfinite(cost) & posterior.finite() & jnp.isfinite(ravel_pytree(scaled)[0]).all()
-        new = eqx.tree_at(lambda belief: belief.posterior, fresh, posterior.grown(self.most_points))
+        new = eqx.tree_at(lambda belief: belief.posterior, rescaled, posterior.grown(self.max_points))
         usable = finite.all() & (count > 0)
-        belief = jax.tree.map(lambda new, old: jnp.where(usable, new, old), new, old)
+        belief = where(usable, new, old)
         score = jnp.where(count > 0, leave_one_out(posterior), jnp.nan)
         loss = jnp.where(count > 0, cost / jnp.maximum(count, 1), 0.0)
         return GPState(belief), FitReport(loss, score, steps, ~finite & (count > 0))
 
     def append(self, state: GPState, transitions: Transition) -> GPState:
-        """The state given more transitions between fits, hyperparameters and scales as they are; O(N^2) each.
+        """The state given more transitions between fits, with the same hyperparameters and scales; O(N^2) each.
 
-        What is not finite is left out; past `most_points` rows nothing more is taken until the next fit.
+        Rows that are not finite are left out; beyond `max_points` rows all are, until the next fit.
         """
         return GPState(state.belief.append(transitions.obs, transitions.action, transitions.next_obs))
 
-    def _scaled(self, old: GaussianProcess, data: Dataset) -> tuple[GaussianProcess, tuple[Array, Array, Array]]:
-        """The belief with the scales of today's data; and the chosen rows: inputs, targets and mask."""
-        seen = data.transitions
-        valid = data.mask() & _finite(seen.obs) & _finite(seen.action) & _finite(seen.next_obs)
-        seen = jax.tree.map(lambda x: jnp.where(jnp.expand_dims(valid, tuple(range(1, x.ndim))), x, 0), seen)
-        inputs = jax.vmap(old.features.inputs)(seen.obs, seen.action)
-        targets = jax.vmap(old.features.target)(seen.obs, seen.next_obs)
+    def _rescaled(self, old: GaussianProcess, data: Dataset) -> tuple[GaussianProcess, tuple[Array, Array, Array]]:
+        """The belief with the scales of the data; and the selected rows: inputs, targets and mask."""
+        rows = Rows.of(old.features, data)
+        inputs, targets, valid = rows.inputs, rows.targets, rows.valid
         input_scale = Standardiser.fit(inputs, valid)
         inputs = input_scale(inputs)
         trend = ridge(inputs, targets, valid)
-        target_scale = Standardiser.fit(targets, valid)  # what is left keeps its size beside the whole, for the priors
+        target_scale = Standardiser.fit(targets, valid)  # so that the priors see how large the remainder is
         targets = target_scale(targets - inputs @ trend)
-        order, taken = spread_out(inputs, valid, min(self.most_points, data.capacity))
+        order, taken = spread_out(inputs, valid, min(self.max_points, data.capacity))
         parts = lambda belief: (belief.trend, belief.input_scale, belief.target_scale)  # noqa: E731
-        fresh = eqx.tree_at(parts, old, (trend, input_scale, target_scale))
+        rescaled = eqx.tree_at(parts, old, (trend, input_scale, target_scale))
         pick = lambda values: jnp.where(taken[:, None], values[order], 0.0)  # noqa: E731
-        return fresh, (pick(inputs), pick(targets), taken.astype(inputs.dtype))
+        return rescaled, (pick(inputs), pick(targets), taken.astype(inputs.dtype))
 
 
 def ridge(inputs: Float[Array, "b i"], targets: Float[Array, "b o"], valid: Bool[Array, "b"]) -> Float[Array, "i o"]:
-    """Least squares of the centred targets on the inputs of valid rows, with one row's worth of shrinkage.
+    """Least squares of the centred targets on the inputs of valid rows, with a ridge penalty of one row.
 
-    A stationary kernel forgets what it has learned away from the rows; what is linear in the inputs it need not learn.
+    Away from the rows a stationary kernel returns to zero; the trend extrapolates.
     """
     rows = jnp.where(valid[:, None], inputs, 0.0)
     mean = jnp.sum(jnp.where(valid[:, None], targets, 0.0), axis=0) / jnp.maximum(valid.sum(), 1)
@@ -127,7 +123,7 @@ def ridge(inputs: Float[Array, "b i"], targets: Float[Array, "b o"], valid: Bool
 
 
 def leave_one_out(posterior: Posterior) -> Float[Array, "o"]:
-    """How well each row is predicted from the others: twice the mean NLL less its constant.
+    """Twice the mean NLL of each row given the others, without its constant.
 
     With `P = K^-1` the error is `(P y)_i / P_ii`, its variance `1 / P_ii`.
 
@@ -138,5 +134,27 @@ def leave_one_out(posterior: Posterior) -> Float[Array, "o"]:
     return jnp.sum(each * posterior.mask, axis=1) / jnp.maximum(jnp.sum(posterior.mask), 1.0)
 
 
-def _finite(values: Float[Array, "capacity d"]) -> Bool[Array, "capacity"]:
-    return jnp.isfinite(values).all(axis=1)
+def spread_out(
+    inputs: Float[Array, "capacity i"], valid: Bool[Array, "capacity"], count: int
+) -> tuple[Int[Array, "{count}"], Bool[Array, "{count}"]]:
+    """The indices of `count` valid rows that cover the others, best first, and which of these indices hold a row.
+
+    The first is the row farthest from the centre; each next one is the row farthest from all taken before, the first
+    among ties. So duplicates come last, and any number of first rows is itself spread out. With `count` rows or fewer
+    all are taken.
+
+    Source: [Gonzalez85]. Deviates: starts at the outermost row instead of any.
+    """
+    centre = jnp.sum(jnp.where(valid[:, None], inputs, 0.0), axis=0) / jnp.maximum(valid.sum(), 1)
+    outermost = jnp.argmax(jnp.where(valid, jnp.sum((inputs - centre) ** 2, axis=1), -jnp.inf))
+
+    def take(index: Int[Array, ""], carry: tuple) -> tuple:
+        gap, order = carry
+        row = jnp.where(index == 0, outermost, jnp.argmax(gap))
+        square = jnp.sum((inputs - inputs[row]) ** 2, axis=1)
+        return jnp.minimum(gap, square).at[row].set(-jnp.inf), order.at[index].set(row)
+
+    # Minus infinity marks rows that are not valid or taken already.
+    gap = jnp.where(valid, jnp.inf, -jnp.inf).astype(inputs.dtype)
+    _, order = jax.lax.fori_loop(0, count, take, (gap, jnp.zeros(count, int)))
+    return order, jnp.arange(count) < valid.sum()

@@ -1,4 +1,4 @@
-"""What becomes of a Gaussian that is sent through a posterior: mean and covariance in closed form."""
+"""Moments of a posterior at a Gaussian input, in closed form."""
 
 import equinox as eqx
 import jax
@@ -6,24 +6,24 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from handful.errors import InputError
+from handful.linalg import inverse_cholesky, inverse_of
 from handful.models.gp.kernels import SquaredExponential
 from handful.models.gp.posterior import Posterior
-from handful.models.gp.whitening import inverse, inverse_cholesky
 
 
-class Moments(eqx.Module):
-    """Mean and covariance of the outputs, and how they vary with the inputs."""
+class OutputMoments(eqx.Module):
+    """Mean and covariance of the outputs, and their covariance with the inputs."""
 
     mean: Float[Array, "o"]
     cov: Float[Array, "o o"]
     input_cov: Float[Array, "i o"]  # of input with output
 
 
-def moments(posterior: Posterior, mean: Float[Array, "i"], cov: Float[Array, "i i"]) -> Moments:
+def matched_moments(posterior: Posterior, mean: Float[Array, "i"], cov: Float[Array, "i i"]) -> OutputMoments:
     """The exact moments of the posterior's functions, without noise, at a Gaussian input, in the posterior's units.
 
-    The true distribution is not Gaussian; these are its first two moments. A belief's linear trend is not in its
-    posterior, and so not in these. The covariance is the difference of large numbers, which float32 does not carry.
+    The true distribution is not Gaussian; these are its first two moments. They do not include the linear trend of a
+    belief, which is not part of its posterior. The covariance is a difference of large numbers and needs float64.
 
     With `Λ` the squared lengthscales, `Σ` the input's covariance, `z_i = x_i - mean`, `β = K^-1 y`:
 
@@ -33,13 +33,13 @@ def moments(posterior: Posterior, mean: Float[Array, "i"], cov: Float[Array, "i 
         Q^ab_ij = k_a(x_i, mean) k_b(x_j, mean) |R|^-1/2 exp(u_ij^T R^-1 Σ u_ij / 2)
         R = Σ (Λ_a^-1 + Λ_b^-1) + 1,   u_ij = Λ_a^-1 z_i + Λ_b^-1 z_j
 
-    Raises `InputError` where the kernel is not the squared exponential, or the posterior is not in float64.
+    Raises `InputError` if the kernel is not the squared exponential, or the posterior is not in float64.
 
     Source: [Deisenroth11] section 2.2. Deviates: no.
     """
     kernel = posterior.covariance.kernel
     if not isinstance(kernel, SquaredExponential):
-        raise InputError(f"moments are known for SquaredExponential kernels, got {type(kernel).__name__}")
+        raise InputError(f"moments need a SquaredExponential kernel, got {type(kernel).__name__}")
     if posterior.weights.dtype != jnp.float64:
         raise InputError(f"moments need a posterior in float64, got {posterior.weights.dtype}; set jax_enable_x64")
     gaps = posterior.inputs - mean
@@ -50,20 +50,20 @@ def moments(posterior: Posterior, mean: Float[Array, "i"], cov: Float[Array, "i 
         left, right = (jax.tree.map(lambda leaf, index=index: leaf[index], kernel) for index in (a, b))
         both = _both(left, right, gaps, cov) * posterior.mask[:, None] * posterior.mask
         same = jnp.where(a == b, 1.0, 0.0)
-        doubt = left.variance - jnp.sum(inverse(posterior.inverse_cholesky[a]) * both)
-        return posterior.weights[a] @ both @ posterior.weights[b] - first[a] * first[b] + same * doubt
+        epistemic = left.variance - jnp.sum(inverse_of(posterior.inverse_cholesky[a]) * both)
+        return posterior.weights[a] @ both @ posterior.weights[b] - first[a] * first[b] + same * epistemic
 
     pairs = jax.vmap(jax.vmap(second, (None, 0)), (0, None))(outputs, outputs)
-    return Moments(first, pairs, input_cov.T)
+    return OutputMoments(first, pairs, input_cov.T)
 
 
 def _first(
     kernel: SquaredExponential, weights: Float[Array, "n"], gaps: Float[Array, "n i"], cov: Float[Array, "i i"]
 ) -> tuple[Float[Array, ""], Float[Array, "i"]]:
     squares = jnp.exp(2 * kernel.log_lengthscales)
-    white = inverse_cholesky(cov + jnp.diag(squares))
-    solved = gaps @ inverse(white)
-    log_det = _log_det(white) - jnp.sum(jnp.log(squares))
+    factor = inverse_cholesky(cov + jnp.diag(squares))
+    solved = gaps @ inverse_of(factor)
+    log_det = _log_det(factor) - jnp.sum(jnp.log(squares))
     q = kernel.variance * jnp.exp(-0.5 * log_det - 0.5 * jnp.sum(gaps * solved, axis=1))
     return weights @ q, cov @ ((weights * q) @ solved)
 
@@ -71,19 +71,19 @@ def _first(
 def _both(
     left: SquaredExponential, right: SquaredExponential, gaps: Float[Array, "n i"], cov: Float[Array, "i i"]
 ) -> Float[Array, "n n"]:
-    """Q of two outputs. The exponents are added before the exponential, which would overflow on its own."""
+    """Q of two outputs. Exponents are added first, since single exponentials would overflow."""
     precise, other = (jnp.exp(-2 * kernel.log_lengthscales) for kernel in (left, right))
     root = jnp.sqrt(precise + other)
-    white = inverse_cholesky(
+    factor = inverse_cholesky(
         root[:, None] * cov * root + jnp.eye(root.size)
     )  # R, made symmetric by the root and its inverse
-    spread = (inverse(white) @ (root[:, None] * cov)) / root[:, None]
+    spread = (inverse_of(factor) @ (root[:, None] * cov)) / root[:, None]
     u, v = gaps * precise, gaps * other
     own = lambda gaps, scaled: -0.5 * jnp.sum(gaps * scaled, axis=1) + 0.5 * jnp.sum((scaled @ spread) * scaled, axis=1)  # noqa: E731
     exponent = own(gaps, u)[:, None] + own(gaps, v) + (u @ spread) @ v.T
-    return left.variance * right.variance * jnp.exp(exponent - 0.5 * _log_det(white))
+    return left.variance * right.variance * jnp.exp(exponent - 0.5 * _log_det(factor))
 
 
-def _log_det(white: Float[Array, "i i"]) -> Float[Array, ""]:
-    """Of the matrix that was whitened."""
-    return -2 * jnp.sum(jnp.log(jnp.diag(white)))
+def _log_det(factor: Float[Array, "i i"]) -> Float[Array, ""]:
+    """The log determinant of the matrix whose inverse Cholesky factor this is."""
+    return -2 * jnp.sum(jnp.log(jnp.diag(factor)))

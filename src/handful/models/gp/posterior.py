@@ -1,23 +1,23 @@
-"""The exact posterior: what the data say of the function, one Gaussian process for each output."""
+"""The exact posterior of one Gaussian process for each output."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from handful.models.gp.covariance import Covariance
-from handful.models.gp.whitening import inverse_cholesky
+from handful.linalg import inverse_cholesky
+from handful.models.gp.kernels import Covariance
 
 
 class Posterior(eqx.Module):
-    """Independent Gaussian processes on shared inputs, in arrays of fixed capacity: a row more recompiles nothing.
+    """Independent Gaussian processes on shared inputs, in arrays of fixed capacity: one more row recompiles nothing.
 
-    With `K` the covariance of an output's targets `y`, `k` that of the rows with a query, `W = L^-1`, `L L^T = K`:
+    With `K` the covariance of the targets `y` of an output, `k` that of the rows with a query, `W = L^-1`, `L L^T = K`:
 
         mean = k^T K^-1 y        variance = std^2 - |W k|^2
 
-    `W` is cached where others cache `L`: what would be a triangular solve is a product, many queries are one matrix
-    product, and a row more is one row more of `W`. Rows whose mask is zero are padding.
+    `W` is cached instead of `L`: a triangular solve becomes a product, many queries become one matrix product, and one
+    more row of data is one more row of `W`. Rows whose mask is zero are padding.
 
     Source: [Rasmussen06] algorithm 2.1. Deviates: W in place of L; the weights take one step of iterative refinement.
     """
@@ -30,12 +30,12 @@ class Posterior(eqx.Module):
 
     @classmethod
     def empty(cls, covariance: Covariance, capacity: int) -> "Posterior":
-        """No data: the prior."""
+        """The prior, without data."""
         outputs, inputs = covariance.kernel.log_lengthscales.shape
         dtype = covariance.log_noise.dtype
-        nothing = (jnp.zeros((capacity, inputs), dtype), jnp.zeros(capacity, dtype))
+        empty = (jnp.zeros((capacity, inputs), dtype), jnp.zeros(capacity, dtype))
         unit = jnp.broadcast_to(jnp.eye(capacity, dtype=dtype), (outputs, capacity, capacity))
-        return cls(covariance, *nothing, unit, jnp.zeros((outputs, capacity), dtype))
+        return cls(covariance, *empty, unit, jnp.zeros((outputs, capacity), dtype))
 
     @classmethod
     def given(
@@ -64,22 +64,22 @@ class Posterior(eqx.Module):
         return jax.vmap(lambda c: c.noise_variance)(self.covariance)
 
     def finite(self) -> Bool[Array, "o"]:
-        """Whether factor and weights are: a matrix that cannot be factored leaves NaN behind."""
+        """True where factor and weights are finite: a failed factorisation returns NaN."""
         return jnp.isfinite(self.inverse_cholesky).all((1, 2)) & jnp.isfinite(self.weights).all(1)
 
     def mean(self, query: Float[Array, "i"]) -> Float[Array, "o"]:
-        """The mean alone; O(N)."""
-        return jnp.sum(self._alike(query) * self.weights, axis=1)
+        """The mean without the variance; O(N)."""
+        return jnp.sum(self._cross_covariance(query) * self.weights, axis=1)
 
     def mean_and_variance(self, query: Float[Array, "i"]) -> tuple[Float[Array, "o"], Float[Array, "o"]]:
         """Mean and variance of the function, without noise; O(N^2)."""
-        alike = self._alike(query)
-        explained = jnp.sum(_times(self.inverse_cholesky, alike) ** 2, axis=1)
+        cross = self._cross_covariance(query)
+        explained = jnp.sum(_times(self.inverse_cholesky, cross) ** 2, axis=1)
         variance = jnp.maximum(jax.vmap(lambda c: c.kernel.variance)(self.covariance) - explained, 0.0)
-        return jnp.sum(alike * self.weights, axis=1), variance
+        return jnp.sum(cross * self.weights, axis=1), variance
 
     def solve(self, values: Float[Array, "o capacity"]) -> Float[Array, "o capacity"]:
-        """`K^-1 values` with one step of iterative refinement, which float32 needs where noise is low."""
+        """`K^-1 values` with one step of iterative refinement, which float32 needs if the noise is low."""
 
         def inverse_times(values: Float[Array, "o capacity"]) -> Float[Array, "o capacity"]:
             return _times(jnp.swapaxes(self.inverse_cholesky, 1, 2), _times(self.inverse_cholesky, values))
@@ -89,38 +89,38 @@ class Posterior(eqx.Module):
         return first + inverse_times(values - _times(matrices, first))
 
     def append(self, query: Float[Array, "i"], target: Float[Array, "o"]) -> "Posterior":
-        """The posterior given one row more; O(N^2). A row that is not finite, or has no room, changes nothing.
+        """The posterior given one more row; O(N^2). Rows that are not finite or exceed the capacity are ignored.
 
         With `l = W k` and `d^2` the variance of the new target, the new row of W is `(-l^T W, 1) / d`, and the weights
         move along it by the error of the mean in units of d.
         """
-        wanted = jnp.isfinite(query).all() & jnp.isfinite(target).all() & (self.count < self.capacity)
-        place = jnp.arange(self.capacity) == jnp.minimum(self.count, self.capacity - 1)
-        query, target = jnp.where(wanted, query, 0.0), jnp.where(wanted, target, 0.0)
-        alike = self._alike(query)
+        accepted = jnp.isfinite(query).all() & jnp.isfinite(target).all() & (self.count < self.capacity)
+        slot = jnp.arange(self.capacity) == jnp.minimum(self.count, self.capacity - 1)
+        query, target = jnp.where(accepted, query, 0.0), jnp.where(accepted, target, 0.0)
+        cross = self._cross_covariance(query)
         mean, variance = self.mean_and_variance(query)
         d = jnp.sqrt(variance + jax.vmap(lambda c: c.diagonal)(self.covariance))[:, None]
-        explained = _times(jnp.swapaxes(self.inverse_cholesky, 1, 2), _times(self.inverse_cholesky, alike))
-        row = (place - explained) / d
-        place = place & wanted
+        explained = _times(jnp.swapaxes(self.inverse_cholesky, 1, 2), _times(self.inverse_cholesky, cross))
+        row = (slot - explained) / d
+        slot = slot & accepted
         return Posterior(
             self.covariance,
-            jnp.where(place[:, None], query, self.inputs),
-            jnp.where(place, 1.0, self.mask),
-            jnp.where(place[:, None], row[:, None, :], self.inverse_cholesky),
-            jnp.where(wanted, self.weights + (target[:, None] - mean[:, None]) / d * row, self.weights),
+            jnp.where(slot[:, None], query, self.inputs),
+            jnp.where(slot, 1.0, self.mask),
+            jnp.where(slot[:, None], row[:, None, :], self.inverse_cholesky),
+            jnp.where(accepted, self.weights + (target[:, None] - mean[:, None]) / d * row, self.weights),
         )
 
     def append_all(self, queries: Float[Array, "b i"], targets: Float[Array, "b o"]) -> "Posterior":
-        """The posterior given several rows more, one after the other."""
+        """The posterior given several more rows, one after the other."""
 
-        def one(posterior: Posterior, row: tuple) -> tuple[Posterior, None]:
+        def append(posterior: Posterior, row: tuple) -> tuple[Posterior, None]:
             return posterior.append(*row), None
 
-        return jax.lax.scan(one, self, (queries, targets))[0]
+        return jax.lax.scan(append, self, (queries, targets))[0]
 
     def grown(self, capacity: int) -> "Posterior":
-        """The same posterior with more padding behind it."""
+        """The same posterior with a larger capacity."""
         held, extra = self.capacity, capacity - self.capacity
         bare = Posterior.empty(self.covariance, capacity)
         return Posterior(
@@ -131,7 +131,7 @@ class Posterior(eqx.Module):
             jnp.pad(self.weights, ((0, 0), (0, extra))),
         )
 
-    def _alike(self, query: Float[Array, "i"]) -> Float[Array, "o capacity"]:
+    def _cross_covariance(self, query: Float[Array, "i"]) -> Float[Array, "o capacity"]:
         return jax.vmap(lambda c: c.kernel(query[None], self.inputs)[0])(self.covariance) * self.mask
 
 

@@ -1,0 +1,1 @@
+"""Does an environment do what its task declares?"""

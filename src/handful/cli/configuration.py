@@ -1,0 +1,191 @@
+"""The configuration of a run: made from options, written down in full, and turned into a system and an agent again."""
+
+import contextlib
+import dataclasses
+import re
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from handful.agent import AbstractAgent
+from handful.agents.catalogue import Entry, entry_of
+from handful.agents.options.filled import flag
+from handful.cli import runtime
+from handful.cli.train_options import given_of
+from handful.data.dataset import check_room
+from handful.envs.info import TaskInfo
+from handful.envs.loading import load
+from handful.envs.registry import info_of
+from handful.errors import InputError
+from handful.task import Task
+from handful.training.host import Hosted
+from handful.training.progress import ROUNDS, TRIALS, Words
+from handful.training.rounds import rounds_for, steps_per_update
+from handful.training.system import system_for
+from handful.training.typed_json import unusable
+from handful.user_code import is_own, one_line
+from handful.version import __version__
+
+USUAL_TRIALS = 8
+KINDS = {
+    "task": str,
+    "agent": str,
+    "trials": int,
+    "updates": int | None,
+    "seed": int,
+    "refit_every": int | None,
+    "float64": bool,
+    "options": dict,
+}
+
+
+def configured(options: Any) -> dict[str, Any]:
+    """The configuration of a new run, every default spelled out; files of the user by their absolute paths.
+
+    Raises `InputError` where options do not fit each other or the task, before anything is written.
+    """
+    agent_name, own = _named(options.agent, options.own)
+    entry = entry_of(agent_name)
+    config = {
+        "handful": __version__,
+        "task": options.task,
+        "agent": agent_name,
+        "seed": options.seed or 0,
+        "trials": options.trials,
+        "updates": None,  # settled with the number of trials or rounds
+        "refit_every": getattr(options, "refit_every", None),
+        "float64": options.float64,
+    }
+    system, info = _system(config)
+    with _naming_options(own):
+        resolved = own.resolved(system.env, info)
+    agent, stages = _made(entry, resolved, system, info, config)
+    config |= stages
+    if entry.kind == "trials":
+        check_room(system.task, (config["trials"] + 1) * system.task.horizon)
+    try_out(agent, system.task, [name for name in map(str, (agent_name, *vars(resolved).values())) if is_own(name)])
+    return {
+        **_from_anywhere(config),
+        "given": _from_anywhere(given_of(own)),
+        "options": _from_anywhere(dataclasses.asdict(resolved)),
+    }
+
+
+def built(config: dict[str, Any]) -> tuple[Any, AbstractAgent]:
+    """The system and the agent that a configuration describes. Raises `InputError` where it is damaged."""
+    _check(config, KINDS)
+    entry, written = entry_of(config["agent"]), config["options"]
+    _check(written, typing.get_type_hints(entry.options), closed=True)
+    own = entry.options(**{k: tuple(v) if isinstance(v, list) else v for k, v in written.items()})
+    system, info = _system(config)
+    agent, _ = _made(entry, own.resolved(system.env, info), system, info, config)
+    return system, agent
+
+
+def words_of(config: dict[str, Any]) -> Words:
+    """What the parts of a run are called."""
+    return TRIALS if config.get("updates") is None else ROUNDS
+
+
+def try_out(agent: AbstractAgent, task: Task, own_parts: list[str]) -> None:
+    """Trace the agent's first state and first action, which shows whether shapes fit; nothing is computed.
+
+    Raises `InputError` where they do not, or where a user's part raises.
+    """
+
+    def first(key: Any, obs: Any) -> Any:
+        state = agent.init(key, task)
+        if not own_parts:  # ours act as they should, and tracing a planner takes a while
+            return state
+        policy = agent.actor(task, state)
+        return policy(key, obs, policy.init())[0]
+
+    parts = " or ".join(own_parts)
+    try:
+        made = eqx.filter_eval_shape(first, jax.random.key(0), jnp.zeros(task.obs_size))
+    except Exception as error:
+        if not parts or isinstance(error, InputError):
+            raise
+        raise InputError(f"{parts} raised {type(error).__name__} before the first step: {one_line(error)}") from error
+    shape = getattr(made, "shape", type(made).__name__)
+    if parts and shape != (task.action_size,):
+        raise InputError(f"{parts} must give actions of shape ({task.action_size},), got {shape}")
+
+
+def _named(agent: str, own: Any) -> tuple[str, Any]:
+    """The agent's name for the record, and its options: PETS with another model is no longer PETS."""
+    if agent == "pets" and own.model not in {None, "ensemble", "pe"}:
+        return "mpc", entry_of("mpc").options(**vars(own))
+    return agent, own
+
+
+def _from_anywhere(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with absolute paths of the user's files, so that the run goes on from another directory too."""
+    return {
+        name: str(Path(value).absolute())
+        if isinstance(value, str) and Path(value.rpartition(":")[0]).is_file()
+        else value
+        for name, value in config.items()
+    }
+
+
+def _system(config: dict[str, Any]) -> tuple[Any, TaskInfo]:
+    """The system of a run, and what is known of its task."""
+    if config["float64"]:
+        runtime.use_float64()
+    return system_for(load(config["task"])), info_of(config["task"])
+
+
+def _made(
+    entry: Entry, own: Any, system: Any, info: TaskInfo, config: dict[str, Any]
+) -> tuple[AbstractAgent, dict[str, Any]]:
+    """The agent, and the numbers of `trials` and `updates` where the configuration leaves them open.
+
+    What is annealed falls over as many rounds as the steps make, or over `trials` where these are more.
+
+    Raises `InputError` where options are out of range, naming the option.
+    """
+    stages, every = config["trials"], config["refit_every"]
+    with _naming_options(own):
+        agent = entry.make(own, system.env, info)
+        if entry.kind == "trials":
+            agent = agent if every is None else dataclasses.replace(agent, num_steps=every)
+            return agent, {"trials": USUAL_TRIALS if stages is None else stages, "updates": None}
+        rounds, updates = rounds_for(agent, system.task, own.steps, on_host=isinstance(system, Hosted))
+        stages, updates = rounds if stages is None else stages, config["updates"] or updates
+        steps = max(rounds, stages) * updates * steps_per_update(agent, system.task)
+        return entry.make(own, system.env, info, steps), {"trials": stages, "updates": updates}
+
+
+@contextlib.contextmanager
+def _naming_options(own: Any) -> Iterator[None]:
+    """Complaints about a field of an agent are about the option that set it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(_of_option(str(error), vars(own))) from error
+
+
+def _of_option(sentence: str, own: dict[str, Any]) -> str:
+    """A sentence about a field of an agent, as one about the option that set it, found by its name and its value."""
+    match = re.fullmatch(r"(.*)\bgot (\S+)", sentence)
+    words = re.findall(r"\w+", match[1]) if match else []
+    for word in words:
+        for name, value in own.items():
+            if name in {word, f"policy_{word}", f"value_{word}"} and match and str(value) == match[2]:
+                return sentence.replace(word, flag(name), 1) if word == words[0] else f"{flag(name)}: {sentence}"
+    return sentence
+
+
+def _check(content: dict[str, Any], kinds: Mapping[str, Any], *, closed: bool = False) -> None:
+    """Raises `InputError` where an entry is not what its annotation says."""
+    name = unusable(content, kinds, closed=closed)
+    if name is not None:
+        raise InputError(
+            f"the configuration of the run has no usable {name!r}: restore its config.json, or start a new run"
+        )

@@ -1,1 +1,0 @@
-"""Is an environment what its task says of it?"""

@@ -1,0 +1,1 @@
+"""Reports of runs, models and comparisons: figures, tables and HTML pages."""

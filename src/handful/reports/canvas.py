@@ -1,0 +1,139 @@
+"""The common look of all figures. Blue is measured, orange predicted, green the target."""
+
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+PAPER, INK, QUIET, LINE, STEEL = "#ffffff", "#2c3845", "#6b7681", "#e6e8ea", "#9aa4ad"
+MEASURED, PREDICTED, TARGET = "#346da8", "#e67e34", "#3f8f66"
+DASHED = (0, (6, 2))  # lines of targets
+DOTS: dict[str, Any] = {"marker": "o", "markersize": 5, "linewidth": 2}
+
+WIDTH = 5.2  # [in] at 100 CSS pixels an inch
+PIXELS = 200  # an inch: two to a CSS pixel
+LEFT, RIGHT, BOTTOM = 0.62, 0.16, 0.5  # [in] beside the panels
+TITLE, LEGEND, NAME, GAP = 0.4, 0.23, 0.34, 0.12  # [in] heights: title, row of the legend, panel's name, no name
+
+
+def sheet(
+    title: str, names: Sequence[str], xlabel: str, *, height: float = 1.0, legend_rows: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """A figure with one panel for each name, one below the other, over a common axis. `height` of a panel in inches.
+
+    Lines are of the colour `MEASURED` unless another is given.
+    """
+    between = NAME if any(names) else GAP
+    top = TITLE + LEGEND * legend_rows
+    total = top + len(names) * (height + between) + BOTTOM
+    figure = Figure(figsize=(WIDTH, total), dpi=PIXELS, facecolor=PAPER)
+    figure.text(0.12 / WIDTH, 1 - 0.12 / total, title, color=INK, size=11.5, weight="bold", va="top")
+    figure.subplots_adjust(
+        LEFT / WIDTH, BOTTOM / total, 1 - RIGHT / WIDTH, 1 - (top + between) / total, hspace=between / height
+    )
+    axes = figure.subplots(len(names), sharex=True, squeeze=False)[:, 0].tolist()
+    for ax, name in zip(axes, names, strict=True):
+        ax.set_title(name, loc="left", size=9, color=INK, pad=4, x=0)
+        dress(ax)
+    axes[-1].set_xlabel(xlabel, size=9, color=QUIET, labelpad=3)
+    return figure, axes
+
+
+def dress(ax: Axes) -> None:
+    """Give a panel the common look."""
+    ax.set_prop_cycle(color=[MEASURED])
+    ax.set_facecolor(PAPER)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(STEEL)
+    ax.tick_params(colors=QUIET, labelsize=8.5, length=3, color=STEEL)
+    ax.grid(color=LINE, linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=4, min_n_ticks=2))
+    ax.yaxis.set_major_formatter(FuncFormatter(_short))
+
+
+def legend(figure: Figure, *, columns: int) -> None:
+    """A legend of the first panel's marks, if they have labels, between the title and the panels."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if labels:
+        figure.legend(
+            handles, labels, loc="upper left", ncols=columns, frameon=False, fontsize=8.5, labelcolor=INK, borderpad=0,
+            bbox_to_anchor=(0.12 / WIDTH, 1 - (TITLE - 0.02) / figure.get_figheight()), borderaxespad=0,
+            handlelength=1.6, columnspacing=1.4, labelspacing=0.35,
+        )  # fmt: skip
+
+
+def target(ax: Axes, value: int | float, label: str | None = None, **style: Any) -> None:
+    """A dashed horizontal line at a value to reach or to keep."""
+    ax.axhline(value, **{"color": TARGET, "linestyle": DASHED, "linewidth": 1.4, "label": label, **style})
+
+
+def trial_axis(ax: Axes, trials: Sequence[int]) -> None:
+    """A horizontal axis of trial numbers."""
+    ax.set_xlim(min(trials) - 0.5, max(trials) + 0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12, min_n_ticks=1))
+
+
+def step_axis(ax: Axes, last: int) -> None:
+    """A horizontal axis of environment steps, from 0 to the last."""
+    last = max(last, 1)
+    ax.set_xlim(-0.02 * last, 1.02 * last)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    ax.xaxis.set_major_formatter(FuncFormatter(in_thousands))
+
+
+def percent_axis(ax: Axes, *, bottom: int = 0, top: int = 105) -> None:
+    """A vertical axis of percent."""
+    ax.set_ylim(bottom, top)
+    ax.set_yticks(range(0, 101, 25))
+
+
+def log_if_wide(ax: Axes, values: np.ndarray) -> bool:
+    """Make the vertical axis logarithmic where all finite values are positive and span more than a decade."""
+    values = values[np.isfinite(values)]
+    if not values.size or values.min() <= 0 or values.max() < 10 * values.min():
+        return False
+    formatter = ax.yaxis.get_major_formatter()
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0,) if values.max() > 100 * values.min() else (1.0, 3.0)))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(formatter)
+    ax.set_ylim(values.min() / 1.6, 1.6 * values.max())
+    return True
+
+
+def limits(*values: np.ndarray, margin: float = 0.08) -> tuple[float, float]:
+    """Limits around all finite values, with a margin; (0, 1) where there are none."""
+    flat = np.concatenate([np.ravel(each) for each in values])
+    flat = flat[np.isfinite(flat)]
+    if not flat.size:
+        return 0.0, 1.0
+    low, high = float(flat.min()), float(flat.max())
+    room = margin * (high - low) or max(1e-3 * abs(high), 1e-3)
+    return low - room, high + room
+
+
+def png(figure: Figure) -> bytes:
+    """The encoded picture. All text is drawn as it stands: names of users may hold `$` or lone surrogates."""
+    for text in figure.findobj(Text):
+        text.set(parse_math=False, text=text.get_text().encode(errors="replace").decode())
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box is drawn instead
+        figure.savefig(buffer, format="png", dpi=PIXELS, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def in_thousands(value: float | int | np.number, _: int | None = None) -> str:
+    """A number of steps as a tick label: 500, 12.5k, 2.5M."""
+    return f"{value / 1e6:g}M" if abs(value) >= 1e6 else f"{value / 1e3:g}k" if abs(value) >= 1e3 else f"{value:g}"
+
+
+def _short(value: float | np.number, _: int | None = None) -> str:
+    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}").replace("e+0", "e").replace("e+", "e")

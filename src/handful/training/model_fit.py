@@ -1,0 +1,189 @@
+"""A model from recorded trials: fit, recalibrate, and score on held-out trials."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from handful.data.loaders import Log, dataset_of
+from handful.errors import InputError
+from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
+from handful.models.recalibrated import Recalibrated
+from handful.propagation.fan import fan
+from handful.scores.model_score import (
+    HORIZON,
+    PARTICLES,
+    OneStepScore,
+    RolloutScore,
+    forecasts,
+    one_step_predictions,
+    one_step_score,
+    rollout_score,
+)
+from handful.scores.recalibration import Calibration, recalibrate
+from handful.scores.windows import Windows, cut, longest, unbroken
+from handful.task import Task
+from handful.types import Transition
+
+EVERY = 5  # every fifth trial is held out
+
+
+@dataclass(frozen=True)
+class Split:
+    """The trials to fit on, to recalibrate on and to score."""
+
+    training: tuple[int, ...]
+    calibration: tuple[int, ...]  # empty where there are only two trials
+    held_out: tuple[int, ...]
+
+    @property
+    def parts(self) -> tuple[tuple[int, ...], ...]:
+        return self.training, self.calibration, self.held_out
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """Scores of one model on the held-out trials."""
+
+    one_step: OneStepScore
+    rollout: RolloutScore
+
+
+@dataclass(frozen=True)
+class ModelFit:
+    """A fitted model and its scores."""
+
+    task: Task
+    model: Recalibrated  # with factor 1 where no trial was left to calibrate on
+    split: Split
+    report: FitReport
+    capacity: int  # of the dataset that it was fitted on
+    calibration: Calibration | None
+    before: ModelScores  # with factor 1
+    after: ModelScores | None  # with the factor found
+    shown: dict[str, np.ndarray]  # further arrays for the figures
+
+
+def split_of(numbers: Sequence[int], held_out: Sequence[int] = ()) -> Split:
+    """Hold out the given trials, or every fifth and at least one; calibrate on one more if there are three or more.
+
+    Raises `InputError` where a given trial does not exist, or none would be left to fit.
+    """
+    numbers = sorted(numbers)
+    strange = sorted(set(held_out) - set(numbers))
+    if strange:
+        raise InputError(f"trials to hold out must be among {numbers}, got {strange}")
+    chosen = sorted(set(held_out)) or numbers[EVERY - 1 :: EVERY] or numbers[-1:]
+    rest = [number for number in numbers if number not in chosen]
+    if not rest:
+        raise InputError(
+            f"a fit needs at least one trial besides those held out, got {len(numbers)} in all; record more trials, or "
+            "number them in `trial`: trials are held out whole"
+        )
+    calibration = rest[-1:] if len(rest) > 1 else []
+    return Split(tuple(number for number in rest if number not in calibration), tuple(calibration), tuple(chosen))
+
+
+def plain_task(log: Log) -> Task:
+    """A task without a reward: sizes, names and limits of the log, time in steps."""
+    actions = np.concatenate([np.asarray(trial.action) for trial in log.trials.values()])
+    return Task(
+        reward=lambda obs, action, next_obs: jnp.zeros(()),
+        low=jnp.asarray(actions.min(0)),
+        high=jnp.asarray(actions.max(0)),
+        names=log.names or tuple(f"obs {index}" for index in range(log.obs_size)),
+        dt=1.0,
+        horizon=max(len(trial.reward) for trial in log.trials.values()),
+    )
+
+
+def fit_model(
+    key: PRNGKeyArray,
+    learner: AbstractLearner,
+    task: Task,
+    trials: Mapping[int, Transition],
+    *,
+    held_out: Sequence[int] = (),
+    horizon: int = HORIZON,
+    particles: int = PARTICLES,
+) -> ModelFit:
+    """Fit on the training trials, find the factor on the calibration trial, score on the held-out ones.
+
+    Rollouts are as long as `horizon`, or as the longest window that the trials hold.
+
+    Raises `InputError` where log and task have different sizes, or there are too few trials.
+    """
+    _check_sizes(task, trials)
+    split = split_of(tuple(trials), held_out)
+    training, calibrating, testing = ({number: trials[number] for number in part} for part in split.parts)
+    init_key, fit_key, calibration_key, score_key, fan_key, parts_key = jax.random.split(key, 6)
+    data = dataset_of(training)
+    state, report = _fit(learner, fit_key, _init(learner, init_key, task), data)
+    fitted = learner.model(state)
+    steps = min([horizon, *(longest(part, task.angles) for part in (calibrating, testing) if part)])
+    settings: dict[str, Any] = {"angles": task.angles, "particles": particles}
+    model, calibration = Recalibrated(fitted, 1.0), None
+    windows = cut(testing, steps, angles=task.angles)
+    before = scores_of(score_key, model, testing, windows, **settings)
+    after = None
+    if calibrating:
+        model, calibration = recalibrate(calibration_key, fitted, calibrating, horizon=steps, **settings)
+        after = scores_of(score_key, model, testing, windows, **settings)
+    shown = _forecast(fan_key, model, testing, windows.horizon, task.angles)
+    shown |= _uncertainty(parts_key, model, testing, task.angles)
+    return ModelFit(task, model, split, report, data.capacity, calibration, before, after, shown)
+
+
+def scores_of(
+    key: PRNGKeyArray, model: AbstractDynamics, trials: Mapping[int, Transition], windows: Windows, **settings: Any
+) -> ModelScores:
+    """Both kinds of scores; the same key gives two models the same worlds and noise."""
+    step_key, roll_key = jax.random.split(key)
+    one_step = one_step_score(step_key, model, trials, angles=settings["angles"])
+    return ModelScores(one_step, rollout_score(forecasts(roll_key, model, windows, **settings), windows))
+
+
+def _forecast(
+    key: PRNGKeyArray, model: AbstractDynamics, trials: Mapping[int, Transition], horizon: int, angles: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """The first unbroken piece of a trial that is long enough, and forecasts along it."""
+    number, obs, action = next(
+        (number, obs, action)
+        for number, trial in trials.items()
+        for obs, action in unbroken(trial, angles)
+        if len(action) >= horizon
+    )
+    starts = np.arange(0, len(action) - horizon + 1, horizon)
+    rows = jnp.asarray(obs[:-1], float), jnp.asarray(action, float)
+    particles = _fan(key, model, *rows, jnp.asarray(starts), horizon=horizon)
+    trial = {"number": np.asarray(number), "obs": obs[:-1], "next_obs": obs[1:]}
+    return trial | {"fan_starts": starts, "fan_obs": np.asarray(particles)}
+
+
+def _uncertainty(
+    key: PRNGKeyArray, model: AbstractDynamics, trials: Mapping[int, Transition], angles: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """The observations, and the aleatoric and epistemic std at each."""
+    parts = one_step_predictions(key, model, trials, angles=angles)
+    seen = np.concatenate([np.asarray(each.obs) for each in trials.values()])
+    return {"seen": seen, "aleatoric": np.sqrt(parts.aleatoric), "epistemic": np.sqrt(parts.epistemic)}
+
+
+def _check_sizes(task: Task, trials: Mapping[int, Transition]) -> None:
+    for trial in trials.values():
+        sizes = trial.obs.shape[1], trial.action.shape[1]
+        if sizes != (task.obs_size, task.action_size):
+            raise InputError(
+                f"the task has {task.obs_size} observations and {task.action_size} actions, and the data have "
+                f"{sizes[0]} and {sizes[1]}; name the task that they come from, or leave it out"
+            )
+
+
+_init = eqx.filter_jit(lambda learner, key, task: learner.init(key, task))
+_fit = eqx.filter_jit(lambda learner, key, state, data: learner.fit(key, state, data))
+_fan = eqx.filter_jit(fan)
