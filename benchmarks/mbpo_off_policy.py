@@ -19,8 +19,8 @@ from handful.cli import runtime
 runtime.start()
 
 from handful import CartPoleSwingUp, learn  # noqa: E402 -- devices are laid out first
+from handful.agents.imagined_policy import ImaginedPolicyAgent  # noqa: E402
 from handful.agents.mbpo import mbpo  # noqa: E402
-from handful.agents.practising import PractisingAgent  # noqa: E402
 from handful.envs.pendulum import Pendulum  # noqa: E402
 from handful.envs.registry import info_of  # noqa: E402
 from handful.training import machine  # noqa: E402
@@ -45,7 +45,7 @@ def main() -> None:
     describe(options.out)
 
 
-def agent(task: str) -> PractisingAgent:
+def agent(task: str) -> ImaginedPolicyAgent:
     """MBPO as it is, but for the optimiser; with the discount of DQN alone."""
     optimiser = DQN(
         num_envs=20,

@@ -14,7 +14,7 @@ from handful.models.linear import LinearLearner
 from handful.planning.cem import CEM
 from handful.propagation.trajectory_sampling import TSInf
 from handful.training.run import RunFolder
-from practising import Nudge, Slope, hosted
+from nudge import Nudge, Slope, hosted
 
 
 def agent():

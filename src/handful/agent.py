@@ -34,12 +34,12 @@ class AbstractAgent(eqx.Module):
 
     @property
     def episodic(self) -> bool:
-        """Whether every environment is reset before each batch, and only its first trial counts."""
+        """True if every environment is reset before each batch, and only its first trial counts."""
         return False
 
     @property
     def trial_by_trial(self) -> bool:
-        """Whether it learns from one trial before it acts in the next, instead of in rounds of many updates."""
+        """True if it learns from one trial before it acts in the next, instead of in rounds of many updates."""
         return self.num_steps is None and self.num_envs == 1
 
     @abstractmethod
@@ -51,7 +51,7 @@ class AbstractAgent(eqx.Module):
         return None
 
     def actor(self, task: Task, state: Any) -> AbstractPolicy:
-        """How it acts while it learns; an `AbstractActor` where it learns from raw actions."""
+        """The policy that collects data, with exploration; an `AbstractActor` where it learns from raw actions."""
         return self.policy(task, state)
 
     @abstractmethod

@@ -23,7 +23,7 @@ from handful.version import __version__
 
 @dataclasses.dataclass(frozen=True)
 class Learned:
-    """What was learned, and every stage on the way."""
+    """The learned policy and model, and every stage of the run."""
 
     model: AbstractDynamics | None  # None for agents that learn none
     policy: AbstractPolicy  # without exploration
@@ -85,7 +85,7 @@ def learn(
 
 
 def name_of(env: Any) -> str:
-    """What a run of an environment is called."""
+    """The name of an environment for the record."""
     if isinstance(env, str):
         return env
     spec = getattr(env, "spec", None)

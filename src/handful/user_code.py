@@ -15,7 +15,7 @@ PREFIX = "handful_own_"  # of the module that a file becomes
 
 
 def is_own(name: str) -> bool:
-    """Whether a name stands for something in a user's file.
+    """True if a name stands for something in a user's file.
 
     >>> is_own("rig.py:Planner"), is_own("icem")
     (True, False)

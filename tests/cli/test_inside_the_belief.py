@@ -17,7 +17,7 @@ def test_a_table_is_counted_and_solved_trial_by_trial(handful, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_policy_practises_in_the_belief(handful, tmp_path):
+def test_a_policy_learns_inside_the_model(handful, tmp_path):
     words = ["--agent", "me-trpo", "--members", "2", "--fit-steps", "30", "--trials", "1"]
     said = handful("train", "point-mass", *words, "--out", tmp_path / "run")
     assert said.code == 0, said.err

@@ -15,7 +15,7 @@ from handful.training.rounds import OnHost, chunks, rounds_for
 from handful.training.run import Row, RunFolder
 from handful.training.session import Session
 from handful.training.system import Simulated
-from practising import HIGH, HORIZON, LOW, HostedSlope, Nudge, Slope, hosted
+from nudge import HIGH, HORIZON, LOW, HostedSlope, Nudge, Slope, hosted
 from probes import close, same
 
 SEED, ROUNDS, UPDATES = 5, 2, 2

@@ -46,11 +46,11 @@ class AbstractTrialAgent(AbstractAgent):
 
     @abstractmethod
     def start(self, key: PRNGKeyArray, task: Task) -> Any:
-        """What `TrialState.learned` is before any data."""
+        """`TrialState.learned` before any data."""
 
     @abstractmethod
     def fit(self, key: PRNGKeyArray, task: Task, learned: Any, data: Dataset) -> tuple[Any, FitReport]:
-        """What `TrialState.learned` is after learning from `data`, and how the fit went."""
+        """`TrialState.learned` after learning from `data`, and a report of the fit."""
 
     def init(self, key: PRNGKeyArray, task: Task) -> TrialState:
         return TrialState(self.start(key, task), Dataset.empty(task, 1))

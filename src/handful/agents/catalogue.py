@@ -34,7 +34,7 @@ PLANS = Learns("model-based", "a model, plans")
 DYNA = Learns("model-based", "a model, a policy in it")
 GUIDED = Learns("model-based", "a model, a policy in it, plans")
 SWEEPS = Learns("model-based", "counts of cells, values by sweeps", tabular=True)
-PRACTICE = Learns("model-based", "counts of cells, values by practice", tabular=True)
+SIMULATED = Learns("model-based", "counts of cells, values from simulated steps", tabular=True)
 UNKNOWN = Learns("kind not known", "not known")
 
 
@@ -77,7 +77,9 @@ AGENTS = {
         values.TemporalDifference, "tabular:expected_sarsa", "rounds", "expected SARSA on tilings", CELLS
     ),
     "q-learning": Entry(values.TemporalDifference, "tabular:q_learning", "rounds", "Q-learning on tilings", ANY_CELLS),
-    "dyna-q": Entry(values.DynaQ, "tabular:dyna_q", "rounds", "Q-learning on a table, with remembered steps", PRACTICE),
+    "dyna-q": Entry(
+        values.DynaQ, "tabular:dyna_q", "rounds", "Q-learning on a table, with remembered steps", SIMULATED
+    ),
     "dqn": Entry(values.DQN, "tabular:dqn", "rounds", "deep Q-learning", VALUES),
     "reinforce": Entry(actor_critic.Reinforce, "actor_critics:reinforce", "rounds", "the policy gradient", POLICY),
     "a2c": Entry(actor_critic.A2C, "actor_critics:a2c", "rounds", "advantage actor-critic", ACTOR_CRITIC),

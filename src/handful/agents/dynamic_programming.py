@@ -19,17 +19,17 @@ from handful.values.temporal_difference import LinearQ
 
 
 class DPState(eqx.Module):
-    """What the last fit came to."""
+    """Values and model of the last fit."""
 
     q: Float[Array, "s c"]
     model: CellDynamics
 
 
 class DPAgent(AbstractTrialAgent):
-    """A count model of the grid's cells, value iteration in it, and the greedy policy: trial after trial.
+    """A count model of the grid's cells, value iteration in it, and the greedy policy, after each trial.
 
-    A choice that was never made in a cell counts as worth `unvisited`. With more than can be had, which is the default
-    where rewards are costs, the policy goes to see for itself; with less it keeps to what it knows.
+    An action that was never taken in a cell has the value `unvisited`. If that is more than any policy can reach, as
+    the default is where rewards are costs, the policy explores; if it is less, it keeps to what it has tried.
 
     >>> from handful import Pendulum, learn
     >>> from handful.envs.registry import info_of
@@ -42,10 +42,10 @@ class DPAgent(AbstractTrialAgent):
     """
 
     grid: Grid
-    bins_per_dim: int | None = eqx.field(static=True, default=None)  # values to choose from in each continuous entry
+    bins_per_dim: int | None = eqx.field(static=True, default=None)  # actions in each continuous entry
     discount: Real = real(0.97)
     unvisited: Real = real(0.0)
-    tolerance: Real = real(0.01)  # of a worth
+    tolerance: Real = real(0.01)  # of a value
     first_colour: Real | None = maybe_real()
     num_steps: int | None = eqx.field(static=True, default=None)  # [steps] between fits in a trial; None: one a trial
 

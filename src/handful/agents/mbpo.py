@@ -3,11 +3,11 @@
 from typing import Any
 
 from handful.agent import AbstractAgent
+from handful.agents.imagined_policy import ImaginedPolicyAgent
 from handful.agents.model_learners import model_learner
 from handful.agents.options.imagined import MBPO, ImaginedOptions, ImaginedPPO
 from handful.agents.pets import pets_learner
 from handful.agents.planners import first_colour
-from handful.agents.practising import PractisingAgent
 from handful.envs.info import TaskInfo
 from handful.envs.registry import info_of
 from handful.models.base import AbstractLearner
@@ -21,7 +21,7 @@ from handful.policy_optimization.surrogate import Clipped
 
 def mbpo(
     task: str = "cartpole-swingup", *, learner: AbstractLearner | None = None, length: int = 50, blocks: int = 20
-) -> PractisingAgent:
+) -> ImaginedPolicyAgent:
     """Model-based policy optimisation by PPO, whose value estimates what follows the end of a branch.
 
     Source: [Janner19] algorithm 2. Deviates: PPO on imagined trials alone, instead of an off-policy learner that also
@@ -29,16 +29,16 @@ def mbpo(
     """
     options = MBPO(imagined_steps=length, blocks=blocks, patience=blocks)
     options = options.resolved_policy(info_of(task))
-    return practising(options, pets_learner() if learner is None else learner, imagined_ppo(options))
+    return imagined_agent(options, pets_learner() if learner is None else learner, imagined_ppo(options))
 
 
-def make(given: ImaginedPPO, env: Any, info: TaskInfo, steps: int | None = None) -> PractisingAgent:
+def make(given: ImaginedPPO, env: Any, info: TaskInfo, steps: int | None = None) -> ImaginedPolicyAgent:
     """MBPO by its options. Raises `InputError` where they do not fit each other or the task."""
     options = given.resolved(env, info)
-    return practising(options, model_learner(options, env), imagined_ppo(options))
+    return imagined_agent(options, model_learner(options, env), imagined_ppo(options))
 
 
-def practising(options: ImaginedOptions, learner: AbstractLearner, optimiser: AbstractAgent) -> PractisingAgent:
+def imagined_agent(options: ImaginedOptions, learner: AbstractLearner, optimiser: AbstractAgent) -> ImaginedPolicyAgent:
     """The agent whose optimiser improves a policy inside the learner's model."""
     improvement = Improvement(
         updates=options.updates_per_block,
@@ -47,7 +47,7 @@ def practising(options: ImaginedOptions, learner: AbstractLearner, optimiser: Ab
         improved_fraction=options.improved_fraction,
         patience=options.patience,
     )
-    return PractisingAgent(
+    return ImaginedPolicyAgent(
         learner,
         optimiser,
         improvement,

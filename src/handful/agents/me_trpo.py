@@ -3,11 +3,11 @@
 import math
 from typing import Any
 
-from handful.agents.mbpo import actor_critic, practising
+from handful.agents.imagined_policy import ImaginedPolicyAgent
+from handful.agents.mbpo import actor_critic, imagined_agent
 from handful.agents.model_learners import model_learner
 from handful.agents.options.imagined import METRPO
 from handful.agents.pets import pets_learner
-from handful.agents.practising import PractisingAgent
 from handful.envs.info import TaskInfo
 from handful.envs.registry import info_of
 from handful.models.base import AbstractLearner
@@ -17,20 +17,20 @@ from handful.policy_optimization.trpo import TRPO, TrustRegion
 
 def me_trpo(
     task: str = "cartpole-swingup", *, learner: AbstractLearner | None = None, length: int = 200, blocks: int = 30
-) -> PractisingAgent:
+) -> ImaginedPolicyAgent:
     """Model-ensemble trust-region policy optimisation.
 
     Source: [Kurutach18] algorithm 1. Deviates: trials begin at visited states; TRPO with a learned value and
     a delta of 0.04; the ensemble's networks are probabilistic.
     """
     options = METRPO(imagined_steps=length, blocks=blocks).resolved_policy(info_of(task))
-    return practising(options, pets_learner() if learner is None else learner, imagined_trpo(options))
+    return imagined_agent(options, pets_learner() if learner is None else learner, imagined_trpo(options))
 
 
-def make(given: METRPO, env: Any, info: TaskInfo, steps: int | None = None) -> PractisingAgent:
+def make(given: METRPO, env: Any, info: TaskInfo, steps: int | None = None) -> ImaginedPolicyAgent:
     """ME-TRPO by its options. Raises `InputError` where they do not fit each other or the task."""
     options = given.resolved(env, info)
-    return practising(options, model_learner(options, env), imagined_trpo(options))
+    return imagined_agent(options, model_learner(options, env), imagined_trpo(options))
 
 
 def imagined_trpo(options: METRPO) -> TRPO:

@@ -60,7 +60,7 @@ def registered(model: str) -> AbstractLearner:
 
 
 def learns_on_host(options: Any, env: Any) -> bool:
-    """Whether the model is a simulator outside compiled code, which has no derivatives."""
+    """True if the model is a simulator outside compiled code, which has no derivatives."""
     return options.model == "truth" and not isinstance(env, AbstractEnv)
 
 

@@ -40,8 +40,8 @@ def pets_paper(task: str = "cartpole-swingup") -> MPCAgent:
 
     Source: [Chua18] appendix A and the released code. Deviates: no, apart from what `CEM` and `EnsembleLearner` state.
     """
-    told = published_for(task)
-    return MPCAgent(pets_paper_learner(published=told), pets_paper_planner(told), TSInf(20))
+    published = published_for(task)
+    return MPCAgent(pets_paper_learner(published=published), pets_paper_planner(published), TSInf(20))
 
 
 def pets_planner(*, horizon: int | None = None, settings: PETSSettings = LIGHT) -> ICEM:
@@ -78,11 +78,11 @@ def pets_learner(*, members: int = 5, settings: PETSSettings = LIGHT) -> Ensembl
 
 def pets_paper_learner(*, members: int = 5, published: Published | None = None) -> EnsembleLearner:
     """The published learner: 5 epochs of batches of 32 a trial, constant rate, raw targets."""
-    told = published_for() if published is None else published
+    published = published_for() if published is None else published
     return EnsembleLearner(
-        hidden=told.hidden,
-        weight_decay=jnp.array(told.decay),
-        learning_rate=LearningRate(told.rate, told.rate),
+        hidden=published.hidden,
+        weight_decay=jnp.array(published.decay),
+        learning_rate=LearningRate(published.rate, published.rate),
         members=members,
         noise=Noise(beta=0.0),
         scale_targets=False,

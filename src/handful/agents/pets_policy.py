@@ -1,4 +1,4 @@
-"""PETS whose search begins at what a policy would do, and whose plans go on with what a value says: both practised."""
+"""PETS guided by a policy and a value, both learned inside the model."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from handful.agents.base import AbstractTrialAgent, TrialState
+from handful.agents.imagined_policy import ImaginedPolicyAgent, ImaginedPolicyState
 from handful.agents.mbpo import make as make_mbpo
 from handful.agents.mbpo import mbpo
 from handful.agents.options.planning import GUIDED_HORIZON, PETSPolicy
 from handful.agents.pets import pets_planner
 from handful.agents.planners import planner_of, propagator_of, risk_of
-from handful.agents.practising import PractisingAgent, PractisingState
 from handful.data.dataset import Dataset
 from handful.envs.info import TaskInfo
 from handful.errors import InputError
@@ -30,8 +30,8 @@ from handful.propagation.trajectory_sampling import TSInf
 from handful.task import Task
 
 
-class Worth(eqx.Module):
-    """What a learned value says of an observation, in the units of the reward."""
+class TerminalValue(eqx.Module):
+    """A learned value of an observation, in the units of the reward."""
 
     value: Value
     unit: Float[Array, ""]
@@ -41,43 +41,44 @@ class Worth(eqx.Module):
 
 
 class PolicyGuidedAgent(AbstractTrialAgent):
-    """Any agent that practises by an actor-critic x any planner: a shorter horizon for the same return.
+    """An agent that learns a policy and a value inside its model, and a planner that both guide.
 
-    Plans are judged by the value's discount, since the value goes on where the plan ends.
+    The search starts from the policy's plan, and the value is added at the end of plans, so a shorter horizon gives the
+    same return. Plans are ranked with the value's discount.
 
     Source: [Lowrey19]; [Hansen22]. Deviates: policy and value are learned in imagined trials alone, by PPO.
     """
 
-    practice: PractisingAgent
-    planner: AbstractPlanner  # one that a policy can prompt
+    policy_agent: ImaginedPolicyAgent
+    planner: AbstractPlanner  # one that takes proposals of a policy
     propagator: AbstractPropagator
     risk: AbstractRisk = eqx.field(default_factory=Mean)
     num_steps: int | None = eqx.field(static=True, default=None)  # [steps] between fits in a trial; None: one a trial
 
     def __check_init__(self) -> None:
-        if not isinstance(self.practice.optimiser, AbstractActorCritic):
+        if not isinstance(self.policy_agent.optimiser, AbstractActorCritic):
             raise InputError(
-                "the end of a plan is judged by a learned value, so the policy must be learned by an actor-critic such "
-                f"as PPO or TRPO; got {type(self.practice.optimiser).__name__}"
+                "the end of a plan is rated by a learned value, so the policy must be learned by an actor-critic such "
+                f"as PPO or TRPO; got {type(self.policy_agent.optimiser).__name__}"
             )
 
-    def start(self, key: PRNGKeyArray, task: Task) -> PractisingState:
-        return self.practice.start(key, task)
+    def start(self, key: PRNGKeyArray, task: Task) -> ImaginedPolicyState:
+        return self.policy_agent.start(key, task)
 
     @property
     def first_colour(self) -> Real | None:
-        return self.practice.first_colour
+        return self.policy_agent.first_colour
 
     def fit(
-        self, key: PRNGKeyArray, task: Task, learned: PractisingState, data: Dataset
-    ) -> tuple[PractisingState, FitReport]:
-        return self.practice.fit(key, task, learned, data)
+        self, key: PRNGKeyArray, task: Task, learned: ImaginedPolicyState, data: Dataset
+    ) -> tuple[ImaginedPolicyState, FitReport]:
+        return self.policy_agent.fit(key, task, learned, data)
 
     def model(self, state: TrialState) -> AbstractDynamics:
-        return self.practice.model(state)
+        return self.policy_agent.model(state)
 
     def policy(self, task: Task, state: TrialState) -> MPC:
-        optimiser, learned = self.practice.optimiser, state.learned.policy
+        optimiser, learned = self.policy_agent.optimiser, state.learned.policy
         assert isinstance(optimiser, AbstractActorCritic)
         assert isinstance(learned, ActorCriticState)
         unit = learned.reward_scale.unit if optimiser.scale_rewards else jnp.ones(())
@@ -86,7 +87,7 @@ class PolicyGuidedAgent(AbstractTrialAgent):
             self.model(state),
             self.propagator,
             self.risk,
-            terminal_value=Worth(learned.value, unit),
+            terminal_value=TerminalValue(learned.value, unit),
             discount=optimiser.advantages.discount,
         )
         return MPC(PolicyGuided(self.planner, optimiser.policy(task, learned)), problem)
@@ -109,5 +110,5 @@ def make(given: PETSPolicy, env: Any, info: TaskInfo, steps: int | None = None) 
     Raises `InputError` where options do not fit each other or the task.
     """
     options = given.resolved(env, info)
-    practice = make_mbpo(options, env, info)
-    return PolicyGuidedAgent(practice, planner_of(options), propagator_of(options), risk_of(options))
+    policy_agent = make_mbpo(options, env, info)
+    return PolicyGuidedAgent(policy_agent, planner_of(options), propagator_of(options), risk_of(options))

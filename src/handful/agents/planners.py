@@ -90,14 +90,14 @@ def _start(name: str) -> AbstractPlanner:
 
 
 def propagator_of(options: Any) -> AbstractPropagator:
-    """How uncertainty travels."""
+    """The propagator, with or without process noise."""
     kind = PROPAGATORS.get(options.propagation)
     propagator = Expectation() if kind is None else kind(options.particles)
     return propagator if options.process_noise else EpistemicOnly(propagator)
 
 
 def risk_of(options: Any) -> AbstractRisk:
-    """How the returns of the particles are weighed."""
+    """The risk measure."""
     return MeanStd(options.risk) if options.risk else Mean()
 
 

@@ -1,4 +1,4 @@
-"""Learn a belief, improve a policy inside it by gradient, act with the policy: PILCO and its relatives."""
+"""Learn a model, improve a policy by gradient inside it, act with the policy: PILCO and its relatives."""
 
 from typing import Any
 
@@ -20,9 +20,9 @@ from handful.task import Task
 
 
 class Ascent(eqx.Module):
-    """How a policy is improved: Adam on its expected return in the belief, from starts like those that were met.
+    """Adam on a policy's expected return in the model, from initial observations of the recorded trials.
 
-    A gradient that is not finite is skipped; one that is long is cut to `clip`.
+    A gradient that is not finite is skipped; its norm is clipped to `clip`.
     """
 
     horizon: int = eqx.field(static=True, default=60)  # [steps] of an imagined trial, at most the task's
@@ -38,8 +38,8 @@ class Ascent(eqx.Module):
 
         def loss(weights: tuple, key: PRNGKeyArray, obs: Float[Array, "s o"]) -> Float[Array, ""]:
             candidate = eqx.tree_at(learned, policy, weights)
-            worth = lambda k, o: problem.policy_value(k, o, candidate, horizon)  # noqa: E731
-            return -jax.vmap(worth)(jax.random.split(key, self.starts), obs).mean()
+            value = lambda k, o: problem.policy_value(k, o, candidate, horizon)  # noqa: E731
+            return -jax.vmap(value)(jax.random.split(key, self.starts), obs).mean()
 
         def step(index: Int[Array, ""], carry: tuple) -> tuple:
             weights, optimiser = carry
@@ -58,7 +58,7 @@ class Ascent(eqx.Module):
 
 
 class SearchState(eqx.Module):
-    """What goes on from one fit to the next."""
+    """States of the model's learner and of the policy, kept from one fit to the next."""
 
     learner: Any
     policy: RadialPolicy

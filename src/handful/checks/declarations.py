@@ -53,7 +53,7 @@ def termination(task: Task, trials: Trials) -> Finding:
 
 
 def hidden_state(task: Task, trials: Trials, size: int, *, matches: bool) -> Finding:
-    """Whether the reward is a function of (obs, action, next_obs)."""
+    """Checks that the reward is a function of (obs, action, next_obs)."""
     if matches:
         return Finding("hidden state", "the given reward follows from the observations", "ok")
     count, share = sum(map(len, trials.random)), explained(trials.random, task.angles, size)
@@ -66,7 +66,7 @@ def hidden_state(task: Task, trials: Trials, size: int, *, matches: bool) -> Fin
 
 
 def determinism(trials: Trials) -> Finding:
-    """Whether the same seed and the same actions give the same trial."""
+    """Checks that the same seed and the same actions give the same trial."""
     one, other = trials.random[0], trials.again
     if not np.array_equal(one.obs[0], other.obs[0]):
         return Finding("determinism", "the same seed starts another trial; seed all randomness in reset", "off")

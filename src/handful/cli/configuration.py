@@ -88,7 +88,7 @@ def built(config: dict[str, Any]) -> tuple[Any, AbstractAgent]:
 
 
 def words_of(config: dict[str, Any]) -> Words:
-    """What the parts of a run are called."""
+    """Names of the stages of a run."""
     return TRIALS if config.get("updates") is None else ROUNDS
 
 

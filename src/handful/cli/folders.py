@@ -75,7 +75,7 @@ def opened(path: Path) -> RunFolder:
 
 
 def _place(options: Any) -> Path:
-    """Where a new run goes: `out`, or a folder of its task and the time that no other run has."""
+    """The folder of a new run: `out`, or a folder of its task and the time that no other run has."""
     if options.out is not None:
         return options.out
     name = options.task.rsplit(":", 1)[-1].replace("/", "-").lower()

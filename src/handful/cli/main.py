@@ -20,9 +20,9 @@ COMMANDS = {
     "evaluate": ("handful.cli.evaluate", "run the learned controller from fresh starts: mean and spread"),
     "compare": ("handful.cli.compare", "learning curves of many runs, with every seed, and what they come to"),
     "check": ("handful.cli.check", "is an environment what its task says of it: reward, end, actions, step length"),
-    "fit": ("handful.cli.fit", "fit a model to recorded trials, and tell what it knows of trials it never saw"),
+    "fit": ("handful.cli.fit", "fit a model to recorded trials, and score it on trials that it has not seen"),
     "report": ("handful.cli.report", "make report.html again from a run folder"),
-    "bench plan": ("handful.cli.bench_plan", "time one plan, and hold it against the machine's own matrix rate"),
+    "bench plan": ("handful.cli.bench_plan", "time one plan, compared with the machine's own matrix rate"),
     "bench fit": ("handful.cli.bench_fit", "time gradient steps of an ensemble"),
 }
 OVERVIEW = """handful: learn to control a system in a handful of trials.
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def overview() -> str:
-    """What `handful --help` prints."""
+    """The text of `handful --help`."""
     width = max(map(len, COMMANDS))
     return OVERVIEW.format("\n".join(f"  handful {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()))
 
@@ -112,7 +112,7 @@ def _parse(kind: type, name: str, words: list[str]) -> Any:
 
 
 def _sentence(message: str) -> str:
-    """What the parser's framed message says, as one line: its first section, and the option that it would suggest."""
+    """The parser's framed message as one line: its first section, and the option that it would suggest."""
     lines = [line.strip("│ ") for line in message.splitlines() if not line.startswith(("╭", "╰"))]
     sections = [section.split() for section in re.split(r"\n─+\n", "\n".join(lines))]
     text = " ".join(sections[0]).rstrip(".")

@@ -39,7 +39,7 @@ def use_float64() -> None:
 
 
 def next_steps(*commands: str) -> str:
-    """What to run next, and where the command is if the shell would not find it."""
+    """Commands to run next, and the path of `handful` if the shell would not find it."""
     lines = "\n".join(f"{'Next:' if not index else '':<12} handful {words}" for index, words in enumerate(commands))
     if shutil.which("handful"):
         return f"{lines}\n"

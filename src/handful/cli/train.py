@@ -73,7 +73,7 @@ def _check(options: Any) -> None:
 def _learn(
     folder: RunFolder | GroupFolder, config: dict[str, Any], seeds: list[int], *, clock: CompileClock, stop: Stop
 ) -> None:
-    """What is left of the runs: in one process, or for several seeds on the host, in a process each."""
+    """Runs the stages that are left: in one process, or for several seeds on the host, in a process each."""
     system, agent = built({**config, "seed": seeds[0]})
     try:
         stop.check()

@@ -29,7 +29,7 @@ class Film:
         self.frames: list[Frame] = []
 
     def wants(self, time: int, *, over: bool) -> bool:
-        """Whether there should be a frame of this step, and is none yet."""
+        """True if a frame of this step is due."""
         return (over or time % self.every == 0) and time not in self.times[-1:]
 
     def add(self, time: int, frame: Frame) -> None:
@@ -55,7 +55,7 @@ def keep_film(folder: Path, film: Film | None, rows: Sequence[Row], dt: float) -
 
 
 def film_path(folder: Path, trial: int) -> Path:
-    """Where a run folder has the film of a trial, if it has one."""
+    """The path of a trial's film in a run folder."""
     return folder / "videos" / f"trial-{trial:03d}.gif"
 
 

@@ -35,7 +35,7 @@ class GroupFolder:
         write_json(self.path / GROUP, config)
 
     def config(self) -> dict[str, Any]:
-        """What all seeds have in common, and `seeds`. Raises `InputError` where it is damaged."""
+        """The configuration that all seeds share, and `seeds`. Raises `InputError` where it is damaged."""
         path, remedy = self.path / GROUP, "restore it, or start a new group"
         config = read_json(path, remedy)
         try:
@@ -48,7 +48,7 @@ class GroupFolder:
         return self.path / f"seed-{seed}"
 
     def done(self, seed: int) -> int:
-        """How many trials of a seed are safe."""
+        """The number of stages of a seed that are saved."""
         return RunFolder(self.member(seed)).done(seed)
 
     def member_folder(self, seed: int, config: dict[str, Any]) -> RunFolder:

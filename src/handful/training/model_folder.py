@@ -35,7 +35,7 @@ class ModelFolder:
 
     @classmethod
     def is_one(cls, path: Path) -> bool:
-        """Whether a folder is a model folder."""
+        """True if a folder is a model folder."""
         try:
             return cls(path).config().get("kind") == KIND
         except InputError:

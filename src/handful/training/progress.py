@@ -26,7 +26,7 @@ SHOWN = 60  # stages in the row of bars
 
 @dataclasses.dataclass(frozen=True)
 class Words:
-    """What the stages of a run are called."""
+    """Names of the stages of a run."""
 
     unit: str
     first: str  # stage 0

@@ -145,7 +145,7 @@ class RunningRound:
 
 
 class HostState(eqx.Module):
-    """What goes on from round to round: a system on the host cannot be put back to where it stood."""
+    """The state between two rounds: the agent's alone, since an environment on the host cannot be restored."""
 
     agent: Any
     updates: Int[Array, ""]
@@ -266,7 +266,7 @@ def steps_per_update(agent: AbstractAgent, task: Task) -> int:
 
 
 def rounds_for(agent: AbstractAgent, task: Task, steps: int, *, on_host: bool = False) -> tuple[int, int]:
-    """How many rounds `steps` steps of interaction make, and the updates of each.
+    """The number of rounds that `steps` steps of interaction make, and the updates of each.
 
     A round on the host begins with resets, so it is long enough to see the end of a trial.
     """

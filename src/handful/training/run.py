@@ -1,4 +1,4 @@
-"""The run folder: everything that one training run leaves behind, and everything it needs to go on."""
+"""The run folder: all that a training run leaves, and all that it needs to continue."""
 
 import contextlib
 import csv
@@ -53,7 +53,7 @@ GROUP = "group.json"  # marks a folder whose `seed-*` are run folders
 
 
 def is_group(path: Path) -> bool:
-    """Whether a folder holds a group of runs."""
+    """True if a folder holds a group of runs."""
     return os.path.isfile(path / GROUP)  # noqa: PTH113 -- Path.is_file raises where a name is too long
 
 
@@ -115,7 +115,7 @@ class RunFolder:
         return self
 
     def done(self, seed: int) -> int:
-        """How many stages are saved."""
+        """The number of stages that are saved."""
         return len(self.rows()) if self.state_path.exists() else 0
 
     @property
@@ -147,22 +147,22 @@ class RunFolder:
         return read_json(self.path / "summary.json", DAMAGED)
 
     def summarises(self, trials: int) -> bool:
-        """Whether `summary.json` tells the whole of a run of so many trials."""
+        """True if `summary.json` covers all of a run of so many trials."""
         try:
-            told = self.summary()
+            summary = self.summary()
         except InputError:
             return False
-        return told.get("trials") == trials and "baselines" in told
+        return summary.get("trials") == trials and "baselines" in summary
 
     def save_trial(self, trial: int, arrays: dict[str, np.ndarray]) -> None:
-        """What happened in a trial: kept beside the state, so that no data of a real system are ever lost."""
+        """Write the arrays of a stage. They are kept beside the state, so that no data of a real system are lost."""
         checkpoint.save_arrays(self.trial_path(trial), arrays, {"trial": trial})
 
     def trial(self, trial: int) -> dict[str, np.ndarray]:
         return checkpoint.load_arrays(self.trial_path(trial))[0]
 
     def save_state(self, state: Any, rows: list[Row], **header: Any) -> None:
-        """Make the last trial final: the state first, then what is told from it."""
+        """Make the last trial final: the state first, then what is made from it."""
         checkpoint.save(self.state_path, state, {"rows": [dataclasses.asdict(row) for row in rows], **header})
         self.write_metrics(rows)
 
@@ -172,7 +172,7 @@ class RunFolder:
         return state, [Row(**row) for row in header["rows"]]
 
     def state_header(self) -> dict[str, Any]:
-        """What the checkpoint says of itself, with the metrics as `rows`."""
+        """The header of the checkpoint, with the metrics as `rows`."""
         return checkpoint.load_arrays(self.state_path)[1]
 
     def rows(self) -> list[Row]:

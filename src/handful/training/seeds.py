@@ -18,7 +18,7 @@ from handful.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """How a function of one seed is applied inside compiled code: as it is, or mapped over seeds and devices."""
+    """Applies a function of one seed inside compiled code: as it is, or mapped over seeds and devices."""
 
     many: bool
     mesh: Mesh | None = None  # devices that share the seeds, equally many each
@@ -50,7 +50,7 @@ class Seeds:
         return jax.tree.map(_stacked, *(trees[seed] for seed in self.places))
 
     def of(self, tree: Any, seed: int) -> Any:
-        """What belongs to one seed."""
+        """The entry of one seed."""
         return seed_slice(tree, self.seeds.index(seed)) if self.spread.many else tree
 
     def named(self, seed: int, check: Callable[..., None], *args: Any) -> None:

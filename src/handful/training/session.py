@@ -42,7 +42,7 @@ class Session:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of the task before it starts."""
+        """Sentences that a person should read before the run starts."""
         return getattr(self.system, "notes", ())
 
     @property
@@ -80,7 +80,7 @@ class Session:
 
     @property
     def summarised(self) -> bool:
-        """Whether `summary.json` already describes the whole run."""
+        """True if `summary.json` already describes the whole run."""
         return self.folder.summarises(self.config["trials"])
 
     def summarise(self, *, interrupted: bool = False, **facts: Any) -> None:

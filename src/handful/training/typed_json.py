@@ -19,7 +19,7 @@ def unusable(content: Mapping[str, Any], kinds: Mapping[str, Any], *, closed: bo
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a JSON value is of an annotated type; lists serve as tuples, and whole numbers as floats."""
+    """True if a JSON value is of an annotated type; lists serve as tuples, and whole numbers as floats."""
     origin, choices = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         return value in choices

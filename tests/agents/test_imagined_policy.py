@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from handful.agents.imagined_policy import ImaginedPolicyAgent
 from handful.agents.mbpo import mbpo
 from handful.agents.me_trpo import me_trpo
 from handful.agents.pets_policy import PolicyGuidedAgent
-from handful.agents.practising import PractisingAgent
 from handful.data.dataset import Dataset
 from handful.envs.point_mass import PointMass
 from handful.errors import InputError
@@ -58,7 +58,7 @@ def small(**settings):
     )
     improvement = Improvement(updates=2, eval_episodes=3, blocks=2, improved_fraction=0.0)
     like = {"improvement": improvement, "length": 4, "worlds": 2} | settings
-    return PractisingAgent(LinearLearner(), optimiser, **like)
+    return ImaginedPolicyAgent(LinearLearner(), optimiser, **like)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_belief_and_policy_go_on_from_fit_to_fit(fit):
     assert differ(start.belief, first.belief)
 
 
-def test_without_practice_the_policy_stays_and_is_unsure_again(fit):
+def test_without_updates_the_policy_stays_and_its_std_is_widened(fit):
     agent = small(least_log_std=-0.4, improvement=dataclasses.replace(small().improvement, blocks=0))
     sure = eqx.tree_at(lambda s: s.policy.policy.head.log_std, agent.start(KEY, TASK), jnp.array([-2.5]))
     after = fit(KEY, agent, sure, recorded())
@@ -102,15 +102,15 @@ def test_bad_settings():
     with pytest.raises(InputError, match="at least one step in at least one world, got length=0"):
         small(length=0)
     with pytest.raises(InputError, match="must be no longer, got length=9"):
-        PractisingAgent(LinearLearner(), Reinforce(num_steps=5), length=9)
+        ImaginedPolicyAgent(LinearLearner(), Reinforce(num_steps=5), length=9)
     with pytest.raises(InputError, match="an actor-critic such as PPO or TRPO; got Reinforce"):
-        PolicyGuidedAgent(PractisingAgent(LinearLearner(), Reinforce(num_steps=5), length=5), CEM(2), TSInf(2))
+        PolicyGuidedAgent(ImaginedPolicyAgent(LinearLearner(), Reinforce(num_steps=5), length=5), CEM(2), TSInf(2))
 
 
-def test_reinforce_practises_in_trials_shorter_than_those_on_the_system():
+def test_reinforce_learns_in_imagined_trials_shorter_than_those_on_the_system():
     optimiser = Reinforce(num_envs=4, num_steps=3, nets=ActorCriticNets(hidden=(5,)))
     improvement = Improvement(updates=2, eval_episodes=3, blocks=2, improved_fraction=0.0)
-    agent = PractisingAgent(LinearLearner(), optimiser, improvement, length=3, least_log_std=-0.4)
+    agent = ImaginedPolicyAgent(LinearLearner(), optimiser, improvement, length=3, least_log_std=-0.4)
     state = agent.start(KEY, TASK)
     sure = eqx.tree_at(lambda s: s.policy.policy.head.log_std, state, jnp.array([-9.0]))
     fit = eqx.filter_jit(lambda agent, state: agent.fit(KEY, TASK, state, recorded())[0])
@@ -120,7 +120,7 @@ def test_reinforce_practises_in_trials_shorter_than_those_on_the_system():
     assert differ(state.policy.policy.head, learned.policy.policy.head)
 
 
-def test_practice_in_the_next_belief_begins_without_what_went_on_in_the_last(fit):
+def test_training_in_the_next_model_forgets_the_trials_of_the_last(fit):
     agent = small(improvement=dataclasses.replace(small().improvement, blocks=0))
     going = eqx.tree_at(lambda s: s.policy.reward_scale.return_, agent.start(KEY, TASK), jnp.array([3.0, -1.0, 2.0]))
     lasting = dataclasses.replace(agent, improvement=dataclasses.replace(agent.improvement, blocks=1))
@@ -140,7 +140,7 @@ def test_a_planner_gets_policy_value_and_discount():
     np.testing.assert_allclose(controller.problem.ranking_discount, DISCOUNT)
     assert controller.problem.task.discount == TASK.discount != controller.problem.ranking_discount
     ours, _ = controller.planner.policy(KEY, obs, None)
-    expected, _ = agent.practice.policy(TASK, state)(KEY, obs, None)
+    expected, _ = agent.policy_agent.policy(TASK, state)(KEY, obs, None)
     same(ours, expected)
 
 
@@ -153,7 +153,7 @@ def brief(agent, length, envs=8):
 
 # Zero action brings a mass about -106, random action -1040, the regulator -14 at best.
 def test_me_trpo_brings_a_mass_to_rest():
-    """The median of seeds: one in ten does worse than nothing, having practised where its random trial drifted off to.
+    """The median of seeds: one in ten does worse than nothing, having trained where its random trial drifted off to.
 
     So five fail in one of a hundred draws.
     """
@@ -164,13 +164,13 @@ def test_me_trpo_brings_a_mass_to_rest():
 
 def test_mbpo_brings_a_mass_to_rest_and_helps_a_planner_of_three_steps():
     """From the same four starts: the planner that it helped, its own policy, the planner by itself, and zero action."""
-    task, practice = PointMass().task, brief(mbpo("pendulum", learner=LinearLearner(), length=25), 50)
-    agent = PolicyGuidedAgent(practice, CEM(3, candidates=30, elites=5, iterations=2), TSInf(5))
+    task, trained = PointMass().task, brief(mbpo("pendulum", learner=LinearLearner(), length=25), 50)
+    agent = PolicyGuidedAgent(trained, CEM(3, candidates=30, elites=5, iterations=2), TSInf(5))
     learned = learn(PointMass(), agent, trials=2, seed=1)
     by_itself = MPC(agent.planner, Problem(task, learned.model, agent.propagator))
     policies = (
         learned.policy,
-        practice.policy(task, learned.state),
+        trained.policy(task, learned.state),
         by_itself,
         ConstantPolicy(jnp.zeros(task.action_size)),
     )

@@ -1,4 +1,4 @@
-"""Learn a belief, let a policy practise in its worlds, act with the policy: ME-TRPO, MBPO and their relatives."""
+"""Learn a model, train a policy on imagined trials in it, act with the policy: ME-TRPO, MBPO and their relatives."""
 
 import dataclasses
 from typing import Any
@@ -23,26 +23,26 @@ from handful.policy_optimization.reinforce import ReinforceState
 from handful.task import Task
 
 
-class PractisingState(eqx.Module):
-    """What goes on from one fit to the next: weights and memories of the belief, and of the policy."""
+class ImaginedPolicyState(eqx.Module):
+    """States of the model's learner and of the policy's agent, kept from one fit to the next."""
 
     belief: Any
     policy: Any
-    improved: Improved  # what the last practice came to
+    improved: Improved  # outcome of the last training of the policy
 
 
-class PractisingAgent(AbstractTrialAgent):
-    """Any learner of beliefs x any optimiser of policies, which learns from imagined trials alone.
+class ImaginedPolicyAgent(AbstractTrialAgent):
+    """Any model learner, and any agent that learns a policy, from imagined trials alone.
 
-    On the system it acts without the noise that the optimiser learns by. A Gaussian policy that has become sure of
-    itself in one belief begins to practise in the next one with at least `least_log_std`.
+    On the system it acts with the policy without exploration. A Gaussian policy begins its training in each new model
+    with a log std of at least `least_log_std`.
     """
 
     learner: AbstractLearner
     optimiser: AbstractAgent
     improvement: Improvement = eqx.field(default_factory=Improvement)
     length: int = eqx.field(static=True, default=200)  # [steps] of an imagined trial, at most the system's
-    worlds: int = eqx.field(static=True, default=5)  # drawn from a belief that has no members
+    worlds: int = eqx.field(static=True, default=5)  # drawn from a model that has no members
     initial_state_fraction: Real = real(0.5)  # the share of imagined trials that begin where trials on the system began
     least_log_std: Real = real(-1.0)
     first_colour: Real | None = maybe_real()
@@ -60,17 +60,17 @@ class PractisingAgent(AbstractTrialAgent):
                 f"steps: imagined trials must be no longer, got length={self.length}"
             )
 
-    def start(self, key: PRNGKeyArray, task: Task) -> PractisingState:
+    def start(self, key: PRNGKeyArray, task: Task) -> ImaginedPolicyState:
         belief_key, policy_key = jax.random.split(key)
         belief, none = self.learner.init(belief_key, task), jnp.zeros((), int)
         count = self.learner.model(belief).world_count or self.worlds
         imagined = dataclasses.replace(task, horizon=min(self.length, task.horizon))
         policy = self.optimiser.init(policy_key, imagined)
-        return PractisingState(belief, policy, Improved(jnp.zeros(count), none, none))
+        return ImaginedPolicyState(belief, policy, Improved(jnp.zeros(count), none, none))
 
     def fit(
-        self, key: PRNGKeyArray, task: Task, learned: PractisingState, data: Dataset
-    ) -> tuple[PractisingState, FitReport]:
+        self, key: PRNGKeyArray, task: Task, learned: ImaginedPolicyState, data: Dataset
+    ) -> tuple[ImaginedPolicyState, FitReport]:
         belief_key, world_key, policy_key = jax.random.split(key, 3)
         belief, report = self.learner.fit(belief_key, learned.belief, data)
         length = min(self.length, task.horizon)
@@ -84,8 +84,8 @@ class PractisingAgent(AbstractTrialAgent):
             initial_state_fraction=self.initial_state_fraction,
         )
         improvement = dataclasses.replace(self.improvement, length=min(self.improvement.length, task.horizon))
-        policy, improved = improvement(policy_key, env, self.optimiser, self._unsure(learned.policy))
-        return PractisingState(belief, policy, improved), report
+        policy, improved = improvement(policy_key, env, self.optimiser, self._widened(learned.policy))
+        return ImaginedPolicyState(belief, policy, improved), report
 
     def model(self, state: TrialState) -> AbstractDynamics:
         return self.learner.model(state.learned.belief)
@@ -93,7 +93,7 @@ class PractisingAgent(AbstractTrialAgent):
     def policy(self, task: Task, state: TrialState) -> AbstractPolicy:
         return self.optimiser.policy(task, state.learned.policy)
 
-    def _unsure(self, state: Any) -> Any:
+    def _widened(self, state: Any) -> Any:
         learned = isinstance(state, ActorCriticState | ReinforceState)
         if learned and isinstance(state.policy.head, GaussianHead):
             wider = jnp.maximum(state.policy.head.log_std, self.least_log_std)
