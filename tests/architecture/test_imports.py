@@ -149,6 +149,25 @@ def test_imports_run_one_way():
     assert offences == []
 
 
+def test_no_modules_import_each_other_in_a_circle():
+    """Imports at the top of modules; those inside functions come later, and may run back."""
+    known = {module_name(path): path for path in PATHS}
+    left = {}
+    for name, path in known.items():
+        top = ast.Module([node for node in tree_of(path).body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+        names = {target for _, target in imported(top)}
+        names |= {
+            f"{node.module}.{alias.name}"
+            for node in top.body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        left[name] = (names & known.keys()) - {name}
+    while free := {name for name, needs in left.items() if not needs & left.keys()}:
+        left = {name: needs for name, needs in left.items() if name not in free}
+    assert sorted(left) == []
+
+
 def test_classes_are_abstract_or_final():
     offences = []
     for cls in module_classes():
