@@ -3,7 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -11,6 +11,11 @@ from handful.agents.options.models import MODELS
 from handful.errors import InputError
 
 SEEDS = 2**32
+
+if TYPE_CHECKING:
+    Model = str
+else:
+    Model = Literal[MODELS]  # checked by the parser
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Fit:
 
     data: Annotated[Path, tyro.conf.Positional]
     """a run folder, an .npz (obs, action, next_obs, trial) or a .csv (columns obs…, action…, trial)"""
-    model: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(MODELS) + "}")] = "ensemble"
+    model: Model = "ensemble"
     """which family of models; physics needs --task, whose equations it takes"""
     task: str | None = None  # gives names, angles and the time step: as for `handful train`
     held_out: tuple[int, ...] = ()  # trials to score on (default: every fifth)
