@@ -6,17 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from handful.agent import AbstractAgent
-from handful.envs.loading import as_env
 from handful.models.base import AbstractDynamics
 from handful.policies.base import AbstractPolicy
-from handful.reports.run_report import write_report
 from handful.training.host import Hosted
 from handful.training.loop import Loop, Observer, Silent, Stage
-from handful.training.machine import CompileClock, device, versions
-from handful.training.progress import ROUNDS, TRIALS, observer_for
 from handful.training.rounds import rounds_for
 from handful.training.run import RunFolder
-from handful.training.session import Session
 from handful.training.system import System, system_for
 from handful.version import __version__
 
@@ -60,15 +55,15 @@ def learn(
 
     Raises `InputError` if the agent does not fit the task, or `out` already holds a run.
     """
+    from handful.envs.loading import as_env
+
     name, system = name_of(env), system_for(as_env(env))
     stages, updates = trials, None
     if not agent.trial_by_trial:
         stages, updates = rounds_for(agent, system.task, steps, on_host=isinstance(system, Hosted))
-    words = TRIALS if updates is None else ROUNDS
     loop = Loop(system, agent, [seed], stages=stages, updates=updates)
     folder = None if out is None else Path(out)
-    shown = observer_for(folder, name, stages, loop.steps, words=words) if progress else nullcontext(Silent())
-    with shown as observer:
+    with _shown(folder, name, loop) if progress else nullcontext(Silent()) as observer:
         if folder is None:
             state, done = _in_memory(loop, seed, observer)
         else:
@@ -92,6 +87,13 @@ def name_of(env: Any) -> str:
     return f"gymnasium:{spec.id}" if spec is not None else type(env).__name__
 
 
+def _shown(folder: Path | None, name: str, loop: Loop) -> Any:
+    from handful.training.progress import ROUNDS, TRIALS, observer_for
+
+    words = TRIALS if loop.agent.trial_by_trial else ROUNDS
+    return observer_for(folder, name, loop.last, loop.steps, words=words)
+
+
 def _in_memory(loop: Loop, seed: int, observer: Observer) -> tuple[Any, list[Stage]]:
     state, done = loop.init(seed), []
     for index in range(loop.last + 1):
@@ -104,6 +106,10 @@ def _in_memory(loop: Loop, seed: int, observer: Observer) -> tuple[Any, list[Sta
 def _in_folder(
     folder: RunFolder, system: System, agent: AbstractAgent, config: dict[str, Any], observer: Observer
 ) -> tuple[Any, list[Stage]]:
+    from handful.reports.run_report import write_report
+    from handful.training.machine import CompileClock, device, versions
+    from handful.training.session import Session
+
     clock, session = CompileClock(), Session(folder, system, agent, config)
     session.train(observer)
     session.summarise(compile_s=clock.seconds, device=device(), versions=versions())

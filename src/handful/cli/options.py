@@ -3,19 +3,14 @@
 import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from handful.agents.options.models import MODELS
+from handful.agents.options.models import Model
 from handful.errors import InputError
 
 SEEDS = 2**32
-
-if TYPE_CHECKING:
-    Model = str
-else:
-    Model = Literal[MODELS]  # checked by the parser
 
 
 @dataclass(frozen=True)

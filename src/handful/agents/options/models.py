@@ -3,9 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-
-import tyro
+from typing import TYPE_CHECKING, Any, Literal
 
 from handful.agents.options.filled import check_least, filled, flag, given, refuse, unknown
 from handful.agents.pets_settings import SETTINGS, PETSSettings
@@ -15,6 +13,10 @@ from handful.user_code import is_own
 
 LEARNERS = {"linear": "linear:LinearLearner"}  # name: module in `handful.models` and class, all with defaults
 MODELS = ("ensemble", "gp", *LEARNERS, "physics", "physics+ensemble", "truth", "d", "p", "de", "pe")
+if TYPE_CHECKING:
+    Model = str
+else:
+    Model = Literal[MODELS]  # for help, and for commands that take no other
 Kind = Literal["light", "arm", "contact", "legs"]
 
 SINGLE, POINTS = {"d", "p"}, {"d", "de"}  # one network; networks that predict a point without a variance
@@ -32,7 +34,7 @@ OF_MODELS = (*OF_NETWORKS, *OF_GPS, *OF_LINEAR)
 class ModelOptions:
     """Which dynamics model is learned, and how."""
 
-    model: Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(MODELS) + "}")] = None
+    model: Model | str | None = None
     """the dynamics model: ensemble if left out, gp for pilco; FILE.py:NAME is a model learner of your own.
     physics and truth need equations that the task declares, as built-in ones do.
     d, p, de and pe are PETS's ablations: one network or an ensemble, deterministic or probabilistic"""

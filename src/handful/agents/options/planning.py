@@ -2,9 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-
-import tyro
+from typing import TYPE_CHECKING, Any, Literal
 
 from handful.agents.options.filled import check_least, filled, refuse
 from handful.agents.options.imagined import ImaginedPPO
@@ -23,6 +21,10 @@ PLANNERS = {  # name: module in `handful.planning` and class, whose fields all h
     "ilqr": "ilqr:ILQR",
     "categorical-cem": "categorical_cem:CategoricalCEM",
 }
+if TYPE_CHECKING:
+    Planner = str
+else:
+    Planner = Literal[tuple(PLANNERS)]  # for help
 Propagation = Literal["ts-inf", "ts1", "expectation", "ds", "mm"]
 
 GUIDED_HORIZON = 6  # [steps] where a value goes on from the end of a plan
@@ -69,7 +71,7 @@ class PropagationOptions:
 class PlannerOptions:
     """Who improves the plan. Which of these a planner has, its page says; the others cannot be given with it."""
 
-    planner: Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(PLANNERS) + "}")] = None
+    planner: Planner | str | None = None
     """who improves the plan: icem, or categorical-cem where actions are categories; FILE.py:NAME is your own"""
     candidates: int | None = None  # plans tried in an iteration
     elites: int | None = None  # best candidates that the next iteration starts from
