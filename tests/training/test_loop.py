@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -208,3 +209,36 @@ def test_a_resumed_run_with_room_for_more_trials_keeps_what_it_learned(tmp_path)
     same(more.state.pending, first.state.pending)
     more.train(Silent())
     assert [row["trial"] for row in untimed(tmp_path / "run")] == ["0", "1", "2", "3"]
+
+
+class KeyKeeper(MPCAgent):
+    """Keeps the bits of the key of its last fit."""
+
+    def start(self, key, task):
+        return super().start(key, task), jax.random.key_data(key)
+
+    def fit(self, key, task, learned, data):
+        state, report = super().fit(key, task, learned[0], data)
+        return (state, jax.random.key_data(key)), report
+
+    def model(self, state):
+        return self.learner.model(state.learned[0])
+
+
+def test_each_fit_of_a_trial_has_its_own_key_and_the_driver_is_scored():
+    """The first fit of trial k has the second of its keys, later ones fold in their step; scores are of the first."""
+    loop = loop_of(KeyKeeper, trials=1, refit_every=4)
+    state, done = ran(loop, 1)
+    first = jax.random.split(jax.random.fold_in(jax.random.key(SEED), 2), 3)
+    np.testing.assert_array_equal(state.agent.learned[1], jax.random.key_data(jax.random.fold_in(first[1], 8)))
+    once = loop_of(KeyKeeper, trials=1, refit_every=None)
+    _, driven = ran(once, 1)
+    rows = slice(0, 4)  # driven by the same model, so the same until the second fit
+    np.testing.assert_allclose(done[1].arrays["obs"][rows], driven[1].arrays["obs"][rows], rtol=1e-5, atol=1e-6)
+    at_start = [forecast["fan_obs"][0, :, 1] for forecast in (done[1].arrays, driven[1].arrays)]
+    np.testing.assert_allclose(*at_start, rtol=1e-4, atol=1e-5)  # of the model at the start, not after later fits
+    data, pending = state.agent.data, int(state.pending.valid.sum())
+    seen = np.concatenate([stage.arrays["obs"] for stage in done])
+    assert (int(data.count), pending) == (2 * TRIAL - 4, 4)  # each row once
+    np.testing.assert_array_equal(data.transitions.obs[: 2 * TRIAL - 4], seen[:-4])
+    np.testing.assert_array_equal(state.pending.transitions.obs[:pending, 0], seen[-4:])
