@@ -242,3 +242,4 @@ def test_each_fit_of_a_trial_has_its_own_key_and_the_driver_is_scored():
     assert (int(data.count), pending) == (2 * TRIAL - 4, 4)  # each row once
     np.testing.assert_array_equal(data.transitions.obs[: 2 * TRIAL - 4], seen[:-4])
     np.testing.assert_array_equal(state.pending.transitions.obs[:pending, 0], seen[-4:])
+    np.testing.assert_array_equal(data.trial[: 2 * TRIAL - 4], [*[0] * TRIAL, *[1] * (TRIAL - 4)])
