@@ -28,7 +28,7 @@ NONE = Row(jnp.zeros(3), jnp.zeros((), int), jnp.zeros(()), jnp.zeros((), bool))
 
 
 def rows(first, size):
-    """Rows that can be told apart: the number `first`, `first + 1`, ... is in every entry."""
+    """Rows that differ: the number `first`, `first + 1`, ... is in every entry."""
     number = np.arange(first, first + size)
     fields = number[:, None] + np.array([0.25, 0.5, 0.75]), number % 4, 10.0 * number, number % 3 == 1
     return Row(*(jnp.asarray(field, kind) for field, kind in zip(fields, (float, int, float, bool), strict=True)))

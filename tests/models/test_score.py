@@ -95,10 +95,11 @@ def test_endlessly_many_worlds_are_one_gaussian():
     belief = zoo.gaussian_process()
     rows = rows_of(lambda obs, action: obs + action[:, :1])
     found = one_step(KEY, belief, rows, jnp.asarray(VALID))
-    told, rows = jax.device_get((jitted(jax.vmap(belief.predict), rows.obs, rows.action), rows))
+    predicted, rows = jax.device_get((jitted(jax.vmap(belief.predict), rows.obs, rows.action), rows))
     scale = np.asarray(rows.next_obs - rows.obs)[VALID].std(0)
     error, std = (
-        (np.asarray(x)[VALID] / scale) for x in (rows.next_obs - told.mean, np.sqrt(told.aleatoric + told.epistemic))
+        (np.asarray(x)[VALID] / scale)
+        for x in (rows.next_obs - predicted.mean, np.sqrt(predicted.aleatoric + predicted.epistemic))
     )
     assert found.nll == pytest.approx(-scipy.stats.norm.logpdf(error, scale=std).mean(), rel=1e-4)
 

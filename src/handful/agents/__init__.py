@@ -1,4 +1,4 @@
-"""Agents: what acts, and learns from what comes of it.
+"""Agents: what acts, and learns from the steps it takes.
 
 Some names are classes, some are functions that return an agent with its usual parts. Called without arguments, each
 gives an agent that `learn` takes; those made for a task (A2C, DP, PILCO, SARSA, Q-learning ...) take its name first.

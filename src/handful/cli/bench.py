@@ -33,7 +33,7 @@ class Benchmark:
         operations: int,
         numbers: Callable[[list[float]], dict[str, float]],
     ) -> None:
-        """Time `call`, which takes so many floating-point operations; print what comes of it, and write JSON.
+        """Time `call`, which takes so many floating-point operations; print the result, and write JSON.
 
         `numbers` are the benchmark's own, from the seconds of each call. All benchmarks say how near to the machine's
         limit they come, on what, with what.

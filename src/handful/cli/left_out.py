@@ -17,7 +17,7 @@ REGISTRY = ConstructorRegistry()
 
 @REGISTRY.primitive_rule
 def optional(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | UnsupportedTypeAnnotationError | None:
-    """`X | None` is parsed as `X`: None is what an option has that is left out, and nobody types it."""
+    """`X | None` is parsed as `X`: None stands for an option that was left out, and is never typed."""
     kinds = typing.get_args(kind.type)
     if NoneType not in kinds:
         return None
