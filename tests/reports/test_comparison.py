@@ -30,8 +30,8 @@ def kept(folder: Path, command: str, runs, *, task="pendulum", length=50, **fact
         rows = [[trial, (trial + 1) * length, value, (trial + 1) * length / 3] for trial, value in enumerate(returns)]
         with (folder / f"seed-{seed}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([HEADER, *rows])
-        told = {"task": task, "agent": "pets", "seed": seed, "versions": {"handful": "0.1.0"}, "command": command}
-        (folder / f"seed-{seed}.json").write_text(json.dumps(told | {"device": "an abacus"} | facts))
+        header = {"task": task, "agent": "pets", "seed": seed, "versions": {"handful": "0.1.0"}, "command": command}
+        (folder / f"seed-{seed}.json").write_text(json.dumps(header | {"device": "an abacus"} | facts))
     return folder
 
 

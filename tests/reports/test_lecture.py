@@ -28,8 +28,8 @@ def kept(folder: Path, agent, task, runs, *, first, length, pace, words="", devi
         with (folder / f"seed-{seed}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([HEADER, *rows])
         command = f"handful train {task} --agent {agent} --seed {seed} {words}"
-        told = {"task": task, "agent": agent, "seed": seed, "command": command, "device": device}
-        (folder / f"seed-{seed}.json").write_text(json.dumps(told))
+        header = {"task": task, "agent": agent, "seed": seed, "command": command, "device": device}
+        (folder / f"seed-{seed}.json").write_text(json.dumps(header))
     return folder
 
 
