@@ -6,7 +6,7 @@ More names by theme: `handful.agents`, `handful.envs`, `handful.models`, `handfu
 
 from typing import TYPE_CHECKING
 
-from handful.lazy import loader
+from handful.lazy import public_names
 from handful.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -61,60 +61,57 @@ if TYPE_CHECKING:
     from handful.types import Transition as Transition
 
 # Each public name and the module it is loaded from when it is first used.
-_HOMES = {
-    "AbstractAgent": "agent",
-    "AbstractDynamics": "models.base",
-    "AbstractEnv": "envs.base",
-    "AbstractLearner": "models.base",
-    "AbstractPlanner": "planning.base",
-    "AbstractPolicy": "policies.base",
-    "AbstractPropagator": "propagation.base",
-    "AbstractRisk": "propagation.risk",
-    "Acceleration": "models.physics_laws",
-    "CEM": "planning.cem",
-    "CartPoleSwingUp": "envs.cartpole",
-    "Dataset": "data.dataset",
-    "DistributionSampling": "propagation.distribution_sampling",
-    "Expectation": "propagation.distribution_sampling",
-    "Features": "data.features",
-    "FitReport": "models.base",
-    "GPLearner": "models.gp.learner",
-    "ICEM": "planning.icem",
-    "ILQR": "planning.ilqr",
-    "InputError": "errors",
-    "KnownDynamics": "models.known",
-    "Learned": "learning",
-    "LearningRate": "models.ensemble_learner",
-    "LinearLearner": "models.linear",
-    "MPCAgent": "agents.mpc_agent",
-    "Noise": "models.ensemble_learner",
-    "Parameter": "models.physics_parameters",
-    "Pendulum": "envs.pendulum",
-    "PhysicsLearner": "models.physics_learner",
-    "PointMass": "envs.point_mass",
-    "Prediction": "types",
-    "Problem": "planning.problem",
-    "Rollout": "types",
-    "RunFolder": "training.run",
-    "Step": "types",
-    "TSInf": "propagation.trajectory_sampling",
-    "Task": "task",
-    "Transition": "types",
-    "UniformPolicy": "policies.simple",
-    "episode": "training.rollout",
-    "fit_model": "training.model_fit",
-    "learn": "learning",
-    "load_log": "data.loaders",
-    "one_step": "models.score",
-    "optimise": "planning.base",
-    "pets": "agents.pets",
-    "pets_learner": "agents.pets",
-    "pets_paper": "agents.pets",
-    "physics_of": "envs.physics",
-}
-__all__ = [*_HOMES]  # noqa: PLE0604 - the keys of the table, which a test compares with the sorted names
-__getattr__ = loader(__name__, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__, __dir__, __getattr__ = public_names(
+    __name__,
+    {
+        "AbstractAgent": "agent",
+        "AbstractDynamics": "models.base",
+        "AbstractEnv": "envs.base",
+        "AbstractLearner": "models.base",
+        "AbstractPlanner": "planning.base",
+        "AbstractPolicy": "policies.base",
+        "AbstractPropagator": "propagation.base",
+        "AbstractRisk": "propagation.risk",
+        "Acceleration": "models.physics_laws",
+        "CEM": "planning.cem",
+        "CartPoleSwingUp": "envs.cartpole",
+        "Dataset": "data.dataset",
+        "DistributionSampling": "propagation.distribution_sampling",
+        "Expectation": "propagation.distribution_sampling",
+        "Features": "data.features",
+        "FitReport": "models.base",
+        "GPLearner": "models.gp.learner",
+        "ICEM": "planning.icem",
+        "ILQR": "planning.ilqr",
+        "InputError": "errors",
+        "KnownDynamics": "models.known",
+        "Learned": "learning",
+        "LearningRate": "models.ensemble_learner",
+        "LinearLearner": "models.linear",
+        "MPCAgent": "agents.mpc_agent",
+        "Noise": "models.ensemble_learner",
+        "Parameter": "models.physics_parameters",
+        "Pendulum": "envs.pendulum",
+        "PhysicsLearner": "models.physics_learner",
+        "PointMass": "envs.point_mass",
+        "Prediction": "types",
+        "Problem": "planning.problem",
+        "Rollout": "types",
+        "RunFolder": "training.run",
+        "Step": "types",
+        "TSInf": "propagation.trajectory_sampling",
+        "Task": "task",
+        "Transition": "types",
+        "UniformPolicy": "policies.simple",
+        "episode": "training.rollout",
+        "fit_model": "training.model_fit",
+        "learn": "learning",
+        "load_log": "data.loaders",
+        "one_step": "models.score",
+        "optimise": "planning.base",
+        "pets": "agents.pets",
+        "pets_learner": "agents.pets",
+        "pets_paper": "agents.pets",
+        "physics_of": "envs.physics",
+    },
+)

@@ -5,13 +5,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def loader(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Returns a package's `__getattr__`, given the module of each public name: "module", or "module:its name there".
+def public_names(
+    package: str, homes: Mapping[str, str]
+) -> tuple[list[str], Callable[[], list[str]], Callable[[str], Any]]:
+    """Returns a package's `__all__`, `__dir__` and `__getattr__`.
 
-    >>> load = loader("handful.planners", {"LQR": "planning.lqr:Regulator"})
+    `homes` has the module of each public name: "module", or "module:its name there".
+
+    >>> _, _, load = public_names("handful.planners", {"LQR": "planning.lqr:Regulator"})
     >>> load("LQR").__name__
     'Regulator'
     """
+    names = list(homes)
 
     def load(name: str) -> Any:
         if name not in homes:
@@ -19,4 +24,4 @@ def loader(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         module, _, attribute = homes[name].partition(":")
         return getattr(importlib.import_module(f"handful.{module}"), attribute or name)
 
-    return load
+    return names, lambda: names, load

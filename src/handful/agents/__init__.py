@@ -6,7 +6,7 @@ gives an agent that `learn` takes; those made for a task (A2C, DP, PILCO, SARSA,
 
 from typing import TYPE_CHECKING
 
-from handful.lazy import loader
+from handful.lazy import public_names
 
 if TYPE_CHECKING:
     from handful.agent import AbstractAgent as AbstractAgent
@@ -35,35 +35,32 @@ if TYPE_CHECKING:
     from handful.values.dqn import DQN as DQN
 
 # Each public name and the module it is loaded from when it is first used.
-_HOMES = {
-    "A2C": "agents.from_task:a2c",
-    "AbstractAgent": "agent",
-    "AbstractTrialAgent": "agents.base",
-    "Ascent": "agents.policy_search",
-    "DP": "agents.from_task:dp",
-    "DPAgent": "agents.dynamic_programming",
-    "DQN": "values.dqn",
-    "DynaQ": "agents.from_task:dyna_q",
-    "ExpectedSARSA": "agents.from_task:expected_sarsa",
-    "MBPO": "agents.mbpo:mbpo",
-    "METRPO": "agents.me_trpo:me_trpo",
-    "MPC": "agents.from_task:mpc",
-    "MPCAgent": "agents.mpc_agent",
-    "PETS": "agents.pets:pets",
-    "PETSPaper": "agents.pets:pets_paper",
-    "PETSPolicy": "agents.pets_policy:pets_policy",
-    "PILCO": "agents.from_task:pilco",
-    "PPO": "policy_optimization.ppo",
-    "PolicySearchAgent": "agents.policy_search",
-    "QLearning": "agents.from_task:q_learning",
-    "REINFORCE": "policy_optimization.reinforce:Reinforce",
-    "SARSA": "agents.from_task:sarsa",
-    "TRPO": "policy_optimization.trpo",
-    "agent_for": "agents.from_task",
-}
-__all__ = [*_HOMES]  # noqa: PLE0604 - the keys of the table, which a test compares with the sorted names
-__getattr__ = loader(__name__, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__, __dir__, __getattr__ = public_names(
+    __name__,
+    {
+        "A2C": "agents.from_task:a2c",
+        "AbstractAgent": "agent",
+        "AbstractTrialAgent": "agents.base",
+        "Ascent": "agents.policy_search",
+        "DP": "agents.from_task:dp",
+        "DPAgent": "agents.dynamic_programming",
+        "DQN": "values.dqn",
+        "DynaQ": "agents.from_task:dyna_q",
+        "ExpectedSARSA": "agents.from_task:expected_sarsa",
+        "MBPO": "agents.mbpo:mbpo",
+        "METRPO": "agents.me_trpo:me_trpo",
+        "MPC": "agents.from_task:mpc",
+        "MPCAgent": "agents.mpc_agent",
+        "PETS": "agents.pets:pets",
+        "PETSPaper": "agents.pets:pets_paper",
+        "PETSPolicy": "agents.pets_policy:pets_policy",
+        "PILCO": "agents.from_task:pilco",
+        "PPO": "policy_optimization.ppo",
+        "PolicySearchAgent": "agents.policy_search",
+        "QLearning": "agents.from_task:q_learning",
+        "REINFORCE": "policy_optimization.reinforce:Reinforce",
+        "SARSA": "agents.from_task:sarsa",
+        "TRPO": "policy_optimization.trpo",
+        "agent_for": "agents.from_task",
+    },
+)

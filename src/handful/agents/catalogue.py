@@ -61,8 +61,8 @@ class Entry:
 
 
 AGENTS = {
-    "pets": Entry(planning.PETS, "pets:make", "trials", "an ensemble of networks, planned through", PLANS),
-    "mpc": Entry(planning.MPC, "pets:make", "trials", "any model, planned through", PLANS),
+    "pets": Entry(planning.PETS, "mpc:make", "trials", "an ensemble of networks, planned through", PLANS),
+    "mpc": Entry(planning.MPC, "mpc:make", "trials", "any model, planned through", PLANS),
     "pilco": Entry(
         planning.PILCO, "pilco:make", "trials", "a policy improved by gradient through a Gaussian process", DYNA
     ),

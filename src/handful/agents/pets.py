@@ -1,18 +1,11 @@
 """PETS: probabilistic ensemble x trajectory sampling x cross-entropy method x trials."""
 
-from typing import Any
-
 import jax.numpy as jnp
 
-from handful.agents.model_learners import learns_on_host, model_learner
 from handful.agents.mpc_agent import MPCAgent
-from handful.agents.options.planning import BY_DERIVATIVE, MPC
-from handful.agents.pets_settings import LIGHT, PETSSettings
-from handful.agents.planners import ELITES, first_colour, planner_of, propagator_of, risk_of
-from handful.devices import all_devices
-from handful.envs.info import Published, TaskInfo
+from handful.agents.pets_settings import ELITES, LIGHT, PETSSettings
+from handful.envs.info import Published
 from handful.envs.registry import info_of
-from handful.errors import InputError
 from handful.models.ensemble_learner import EnsembleLearner, LearningRate, Minibatches, Noise
 from handful.planning.cem import CEM
 from handful.planning.icem import ICEM
@@ -93,28 +86,3 @@ def pets_paper_learner(*, members: int = 5, published: Published | None = None) 
 def published_for(task: str = "cartpole-swingup") -> Published:
     """The published settings of a task; the cart-pole's for a task that was not published."""
     return info_of(task).published or published_for()
-
-
-def make(given: MPC, env: Any, info: TaskInfo, steps: int | None = None) -> MPCAgent:
-    """PETS, or model predictive control through another model, by its options.
-
-    Raises `InputError` where options do not fit each other or the task.
-    """
-    options = given.resolved(env, info)
-    host = learns_on_host(options, env)
-    if host and options.planner in BY_DERIVATIVE:
-        raise InputError(
-            f"--planner {options.planner} needs derivatives, and MuJoCo behind --model truth gives none; choose "
-            "--planner cem, icem, mppi or shooting"
-        )
-    # small networks fit as fast on one device, and compile in half the time
-    learner = model_learner(options, env, mesh=all_devices() if options.paper else None)
-    return MPCAgent(
-        learner,
-        planner_of(options),
-        propagator_of(options),
-        risk_of(options),
-        first_colour(options),
-        None if host else all_devices(),
-        options.precision == "bf16",
-    )

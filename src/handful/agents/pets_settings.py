@@ -22,6 +22,7 @@ class PETSSettings:
     noise: bool = True  # plans include aleatoric noise, not epistemic uncertainty alone
 
 
+ELITES = 10  # of the candidates, for all kinds
 LIGHT = PETSSettings()
 SETTINGS = {
     "light": LIGHT,

@@ -7,7 +7,7 @@ from typing import Any
 from handful.agents.options.filled import filled, given, refuse, unknown
 from handful.agents.options.plain import plain
 from handful.agents.options.planning import OF_PLANNERS, PLANNERS, checked_horizon
-from handful.agents.pets_settings import PETSSettings
+from handful.agents.pets_settings import ELITES, PETSSettings
 from handful.envs.info import Published
 from handful.errors import InputError
 from handful.planning.base import AbstractPlanner
@@ -26,7 +26,6 @@ FIELDS = {  # options whose planner's field has another name
 }  # fmt: skip
 
 
-ELITES = 10  # of our candidates
 OF_ILQR = {"step_sizes": "candidates", "candidates": ""}  # its candidates are step sizes
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from handful.lazy import loader
+from handful.lazy import public_names
 
 if TYPE_CHECKING:
     from handful.envs.acrobot import Acrobot as Acrobot
@@ -22,26 +22,23 @@ if TYPE_CHECKING:
     from handful.envs.registry import info_of as info_of
 
 # Each public name and the module it is loaded from when it is first used.
-_HOMES = {
-    "AbstractEnv": "envs.base",
-    "Acrobot": "envs.acrobot",
-    "CartPoleSwingUp": "envs.cartpole",
-    "CartPoleV1": "envs.cartpole_v1",
-    "GymnasiumEnv": "envs.gymnasium_adapter",
-    "MountainCar": "envs.mountain_car",
-    "Pendulum": "envs.pendulum",
-    "PendulumV1": "envs.pendulum_v1",
-    "PointMass": "envs.point_mass",
-    "PolicyPreset": "envs.info",
-    "TaskInfo": "envs.info",
-    "as_env": "envs.loading",
-    "info_of": "envs.registry",
-    "load": "envs.loading",
-    "physics_of": "envs.physics",
-}
-__all__ = [*_HOMES]  # noqa: PLE0604 - the keys of the table, which a test compares with the sorted names
-__getattr__ = loader(__name__, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__, __dir__, __getattr__ = public_names(
+    __name__,
+    {
+        "AbstractEnv": "envs.base",
+        "Acrobot": "envs.acrobot",
+        "CartPoleSwingUp": "envs.cartpole",
+        "CartPoleV1": "envs.cartpole_v1",
+        "GymnasiumEnv": "envs.gymnasium_adapter",
+        "MountainCar": "envs.mountain_car",
+        "Pendulum": "envs.pendulum",
+        "PendulumV1": "envs.pendulum_v1",
+        "PointMass": "envs.point_mass",
+        "PolicyPreset": "envs.info",
+        "TaskInfo": "envs.info",
+        "as_env": "envs.loading",
+        "info_of": "envs.registry",
+        "load": "envs.loading",
+        "physics_of": "envs.physics",
+    },
+)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from handful.lazy import loader
+from handful.lazy import public_names
 
 if TYPE_CHECKING:
     from handful.models.base import AbstractDynamics as AbstractDynamics
@@ -32,36 +32,33 @@ if TYPE_CHECKING:
     from handful.models.score import one_step as one_step
 
 # Each public name and the module it is loaded from when it is first used.
-_HOMES = {
-    "AbstractDynamics": "models.base",
-    "AbstractLearner": "models.base",
-    "Acceleration": "models.physics_laws",
-    "Derivative": "models.physics_laws",
-    "Ensemble": "models.ensemble",
-    "EnsembleLearner": "models.ensemble_learner",
-    "FitReport": "models.base",
-    "GPLearner": "models.gp.learner",
-    "GaussianNet": "models.networks",
-    "KnownDynamics": "models.known",
-    "KnownLearner": "models.known",
-    "LearningRate": "models.ensemble_learner",
-    "LinearLearner": "models.linear",
-    "Map": "models.physics_laws",
-    "Matern52": "models.gp.kernels",
-    "Minibatches": "models.ensemble_learner",
-    "Noise": "models.ensemble_learner",
-    "Parameter": "models.physics_parameters",
-    "PhysicsLearner": "models.physics_learner",
-    "PointLearner": "models.point_learner",
-    "Recalibrated": "models.recalibrated",
-    "RecalibratedLearner": "models.recalibrated",
-    "ResidualLearner": "models.residual",
-    "SquaredExponential": "models.gp.kernels",
-    "one_step": "models.score",
-}
-__all__ = [*_HOMES]  # noqa: PLE0604 - the keys of the table, which a test compares with the sorted names
-__getattr__ = loader(__name__, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__, __dir__, __getattr__ = public_names(
+    __name__,
+    {
+        "AbstractDynamics": "models.base",
+        "AbstractLearner": "models.base",
+        "Acceleration": "models.physics_laws",
+        "Derivative": "models.physics_laws",
+        "Ensemble": "models.ensemble",
+        "EnsembleLearner": "models.ensemble_learner",
+        "FitReport": "models.base",
+        "GPLearner": "models.gp.learner",
+        "GaussianNet": "models.networks",
+        "KnownDynamics": "models.known",
+        "KnownLearner": "models.known",
+        "LearningRate": "models.ensemble_learner",
+        "LinearLearner": "models.linear",
+        "Map": "models.physics_laws",
+        "Matern52": "models.gp.kernels",
+        "Minibatches": "models.ensemble_learner",
+        "Noise": "models.ensemble_learner",
+        "Parameter": "models.physics_parameters",
+        "PhysicsLearner": "models.physics_learner",
+        "PointLearner": "models.point_learner",
+        "Recalibrated": "models.recalibrated",
+        "RecalibratedLearner": "models.recalibrated",
+        "ResidualLearner": "models.residual",
+        "SquaredExponential": "models.gp.kernels",
+        "one_step": "models.score",
+    },
+)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from handful.lazy import loader
+from handful.lazy import public_names
 
 if TYPE_CHECKING:
     from handful.planning.base import AbstractPlanner as AbstractPlanner
@@ -22,26 +22,23 @@ if TYPE_CHECKING:
     from handful.planning.shooting import RandomShooting as RandomShooting
 
 # Each public name and the module it is loaded from when it is first used.
-_HOMES = {
-    "AbstractPlanner": "planning.base",
-    "CEM": "planning.cem",
-    "CategoricalCEM": "planning.categorical_cem",
-    "GradientPlanner": "planning.gradient",
-    "ICEM": "planning.icem",
-    "ILQR": "planning.ilqr",
-    "LQR": "planning.lqr:Regulator",
-    "MPC": "planning.mpc",
-    "MPPI": "planning.mppi",
-    "PolicyGuided": "planning.policy_guided",
-    "Problem": "planning.problem",
-    "RandomShooting": "planning.shooting",
-    "Regulator": "planning.lqr",
-    "optimise": "planning.base",
-    "riccati": "planning.lqr",
-}
-__all__ = [*_HOMES]  # noqa: PLE0604 - the keys of the table, which a test compares with the sorted names
-__getattr__ = loader(__name__, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__, __dir__, __getattr__ = public_names(
+    __name__,
+    {
+        "AbstractPlanner": "planning.base",
+        "CEM": "planning.cem",
+        "CategoricalCEM": "planning.categorical_cem",
+        "GradientPlanner": "planning.gradient",
+        "ICEM": "planning.icem",
+        "ILQR": "planning.ilqr",
+        "LQR": "planning.lqr:Regulator",
+        "MPC": "planning.mpc",
+        "MPPI": "planning.mppi",
+        "PolicyGuided": "planning.policy_guided",
+        "Problem": "planning.problem",
+        "RandomShooting": "planning.shooting",
+        "Regulator": "planning.lqr",
+        "optimise": "planning.base",
+        "riccati": "planning.lqr",
+    },
+)

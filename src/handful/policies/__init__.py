@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from handful.lazy import loader
+from handful.lazy import public_names
 
 if TYPE_CHECKING:
     from handful.policies.actor import AbstractActor as AbstractActor
@@ -17,21 +17,18 @@ if TYPE_CHECKING:
     from handful.policies.stochastic import StochasticPolicy as StochasticPolicy
 
 # Each public name and the module it is loaded from when it is first used.
-_HOMES = {
-    "AbstractActor": "policies.actor",
-    "AbstractPolicy": "policies.base",
-    "ConstantPolicy": "policies.simple",
-    "DiscreteActions": "policies.discrete_actions",
-    "EpsilonGreedy": "policies.discrete_actions",
-    "Mode": "policies.stochastic",
-    "OpenLoop": "policies.simple",
-    "RadialPolicy": "policies.radial",
-    "StochasticPolicy": "policies.stochastic",
-    "UniformPolicy": "policies.simple",
-}
-__all__ = [*_HOMES]  # noqa: PLE0604 - the keys of the table, which a test compares with the sorted names
-__getattr__ = loader(__name__, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__, __dir__, __getattr__ = public_names(
+    __name__,
+    {
+        "AbstractActor": "policies.actor",
+        "AbstractPolicy": "policies.base",
+        "ConstantPolicy": "policies.simple",
+        "DiscreteActions": "policies.discrete_actions",
+        "EpsilonGreedy": "policies.discrete_actions",
+        "Mode": "policies.stochastic",
+        "OpenLoop": "policies.simple",
+        "RadialPolicy": "policies.radial",
+        "StochasticPolicy": "policies.stochastic",
+        "UniformPolicy": "policies.simple",
+    },
+)

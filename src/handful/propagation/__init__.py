@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from handful.lazy import loader
+from handful.lazy import public_names
 
 if TYPE_CHECKING:
     from handful.propagation.base import AbstractPropagator as AbstractPropagator
@@ -19,23 +19,20 @@ if TYPE_CHECKING:
     from handful.propagation.trajectory_sampling import TSInf as TSInf
 
 # Each public name and the module it is loaded from when it is first used.
-_HOMES = {
-    "AbstractPropagator": "propagation.base",
-    "AbstractRisk": "propagation.risk",
-    "CVaR": "propagation.risk",
-    "DistributionSampling": "propagation.distribution_sampling",
-    "EpistemicOnly": "propagation.epistemic_only",
-    "Expectation": "propagation.distribution_sampling",
-    "Mean": "propagation.risk",
-    "MeanDynamics": "propagation.epistemic_only",
-    "MeanStd": "propagation.risk",
-    "MomentMatching": "propagation.distribution_sampling",
-    "TS1": "propagation.trajectory_sampling",
-    "TSInf": "propagation.trajectory_sampling",
-}
-__all__ = [*_HOMES]  # noqa: PLE0604 - the keys of the table, which a test compares with the sorted names
-__getattr__ = loader(__name__, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__, __dir__, __getattr__ = public_names(
+    __name__,
+    {
+        "AbstractPropagator": "propagation.base",
+        "AbstractRisk": "propagation.risk",
+        "CVaR": "propagation.risk",
+        "DistributionSampling": "propagation.distribution_sampling",
+        "EpistemicOnly": "propagation.epistemic_only",
+        "Expectation": "propagation.distribution_sampling",
+        "Mean": "propagation.risk",
+        "MeanDynamics": "propagation.epistemic_only",
+        "MeanStd": "propagation.risk",
+        "MomentMatching": "propagation.distribution_sampling",
+        "TS1": "propagation.trajectory_sampling",
+        "TSInf": "propagation.trajectory_sampling",
+    },
+)
