@@ -67,7 +67,7 @@ class Nudge(AbstractAgent):
         return self.whole
 
     def init(self, key, task):
-        row = lambda size: jnp.zeros((self.num_steps, self.num_envs, size))  # noqa: E731
+        row = lambda size: jnp.zeros((self.num_steps, self.num_envs, size))
         batch = {"obs": row(2), "action": row(1), "reward": row(1)[..., 0], "next_obs": row(2)}
         batch |= dict.fromkeys(("terminated", "truncated", "valid"), jnp.zeros((self.num_steps, self.num_envs), bool))
         none = jnp.zeros((), int)

@@ -96,7 +96,7 @@ def linear_ensemble(deltas, actions, offsets, log_vars) -> Ensemble:
     mean = np.concatenate([deltas, actions], axis=2).swapaxes(1, 2)
     weights = np.concatenate([mean, np.zeros_like(mean)], axis=2)
     biases = np.concatenate([offsets, log_vars], axis=1)
-    stack = lambda value: jnp.broadcast_to(jnp.asarray(value), (m, *np.shape(value)))  # noqa: E731
+    stack = lambda value: jnp.broadcast_to(jnp.asarray(value), (m, *np.shape(value)))
     # Bounds this far away change a log-variance by less than float32 can tell.
     upper, lower = stack(jnp.full(o, 80.0)), stack(jnp.full(o, -80.0))
 

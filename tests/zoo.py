@@ -83,7 +83,7 @@ PLAN = TASK.low + (TASK.high - TASK.low) * jnp.linspace(0.1, 0.8, HORIZON * 2).r
 def ensemble():
     learner = EnsembleLearner(hidden=(7, 5), weight_decay=jnp.array([1e-4, 2e-4, 3e-4]), members=MEMBERS)
     offsets = 0.1 * jnp.arange(1.0, MEMBERS + 1)[:, None] * jnp.array([1.0, -2.0, 3.0, 0.5, 1.0, -0.5])
-    last = lambda belief: belief.members.net.biases[-1]  # noqa: E731
+    last = lambda belief: belief.members.net.biases[-1]
 
     def make(key, task):
         belief = shaken(learner.model(learner.init(key, task)))
@@ -109,7 +109,7 @@ def recorded():
     obs_key, action_key, noise_key = jax.random.split(jax.random.key(3), 3)
     obs = jax.random.normal(obs_key, (12, 3))
     action = jax.random.uniform(action_key, (12, 2), minval=TASK.low, maxval=TASK.high)
-    step = lambda key, obs, action: jax.vmap(known().function)(obs, action) + 0.1 * jax.random.normal(key, (12, 3))  # noqa: E731
+    step = lambda key, obs, action: jax.vmap(known().function)(obs, action) + 0.1 * jax.random.normal(key, (12, 3))
     following = jitted(step, noise_key, obs, action)
     no = jnp.zeros(12, bool)
     return Dataset.empty(TASK, 12).add(Transition(obs, action, jnp.ones(12), following, no, no), 0)
@@ -118,7 +118,7 @@ def recorded():
 @functools.cache
 def bayesian_linear():
     learner = LinearLearner(ridge=0.5, noise_scale=0.1)
-    fit = lambda key, task, data: learner.fit(key, learner.init(jax.random.key(1), task), data)  # noqa: E731
+    fit = lambda key, task, data: learner.fit(key, learner.init(jax.random.key(1), task), data)
     state, _ = jitted(fit, jax.random.key(0), TASK, recorded())
     return learner.model(state)
 

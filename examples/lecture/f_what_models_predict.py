@@ -27,7 +27,7 @@ score = eqx.filter_jit(one_step)
 
 def learners() -> dict[str, AbstractLearner]:
     """By the paper's letters."""
-    constant = lambda learner: dataclasses.replace(learner, noise=Noise(constant=True))  # noqa: E731
+    constant = lambda learner: dataclasses.replace(learner, noise=Noise(constant=True))
     one, five = pets_learner(members=1), pets_learner(members=5)
     return {"D": constant(one), "P": one, "DE": constant(five), "PE": five, "GP": GPLearner(max_points=300)}
 

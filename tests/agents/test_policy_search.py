@@ -74,7 +74,7 @@ def test_gradients_that_are_not_finite_are_skipped(bad):
 def test_a_gradient_that_is_not_finite_stops_the_momentum_too():
     """The reward is not a number at some starts: steps that meet one leave the weights where they are."""
     edge = recorded().transitions.obs[0, 0]
-    paid = lambda obs, action, next_obs: jnp.where(obs[0] == edge, jnp.nan, -((next_obs[0] - 0.7) ** 2))  # noqa: E731
+    paid = lambda obs, action, next_obs: jnp.where(obs[0] == edge, jnp.nan, -((next_obs[0] - 0.7) ** 2))
     _, policy = ascended(paid, steps=400, rate=0.03)
     for leaf in jax.tree.leaves(policy):
         assert np.isfinite(leaf).all()

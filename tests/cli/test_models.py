@@ -58,7 +58,7 @@ def test_pilco_is_a_gaussian_process_moment_matching_and_a_policy():
 def test_plans_multiply_in_bfloat16_when_asked_and_the_belief_does_not():
     agent = agent_of(PointMass(), precision="bf16")
     state = agent.init(jax.random.key(0), PointMass().task)
-    types = lambda belief: {weight.dtype.name for weight in belief.members.net.weights}  # noqa: E731
+    types = lambda belief: {weight.dtype.name for weight in belief.members.net.weights}
     assert types(agent.policy(PointMass().task, state).problem.model) == {"bfloat16"}
     assert types(agent.model(state)) == {"float32"}
 

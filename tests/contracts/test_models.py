@@ -143,7 +143,7 @@ def test_worlds_are_stratified(count):
         assert times.sum() == count
         assert set(times) <= {count // zoo.MEMBERS, -(-count // zoo.MEMBERS)}
         for index, member in enumerate(orders[-1]):  # no world is put together from two members
-            pick = lambda leaf, index: np.asarray(leaf[index])  # noqa: E731
+            pick = lambda leaf, index: np.asarray(leaf[index])
             same(
                 [pick(leaf, index) for leaf in jax.tree.leaves(worlds)],
                 [pick(leaf, member) for leaf in jax.tree.leaves(belief.members)],

@@ -106,9 +106,7 @@ def test_states_have_one_type_from_init_to_shift(name):
 @every_planner
 def test_new_weights_goals_and_settings_compile_nothing(name):
     planner, problem = made(name)
-    compiled = lambda planner, problem: compiled_optimise(  # noqa: E731
-        planner, KEY, problem, zoo.OBS, jitted(planner.init, problem)
-    )
+    compiled = lambda planner, problem: compiled_optimise(planner, KEY, problem, zoo.OBS, jitted(planner.init, problem))
     before, count = compiled(planner, problem), traces.count
     assert differ(before, compiled(planner, eqx.tree_at(lambda p: p.model, problem, shaken(problem.model))))
     other = compiled(jax.tree.map(lambda leaf: 0.6 * leaf, planner), problem)

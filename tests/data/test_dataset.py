@@ -15,7 +15,7 @@ TASK = task_of(lambda obs, action, next_obs: obs[0], 3, [-1.0, -0.8], [1.5, 0.4]
 
 def batch(length, first=1.0):
     """Transitions in which no number is zero or comes twice."""
-    numbers = lambda columns, at: first + at + jnp.arange(length * columns, dtype=float).reshape(length, columns)  # noqa: E731
+    numbers = lambda columns, at: first + at + jnp.arange(length * columns, dtype=float).reshape(length, columns)
     flag = jnp.arange(length) % 2 == 0
     return Transition(numbers(3, 0.1), numbers(2, 0.2), numbers(1, 0.3)[:, 0], numbers(3, 0.4), flag, ~flag)
 

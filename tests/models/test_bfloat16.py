@@ -21,7 +21,7 @@ def test_coarse_products_round_to_eight_bits_and_add_up_in_full():
     """The same net in float64 whose products meet inputs and weights rounded to bfloat16."""
     net = in_bfloat16(GaussianNet.init(jax.random.key(4), (5, 11, 3), (-10.0, 0.5)))
     rows = np.random.default_rng(7).normal(size=(6, 5)).astype(np.float32)
-    rounded = lambda x: np.asarray(jnp.asarray(x, jnp.bfloat16), float)  # noqa: E731
+    rounded = lambda x: np.asarray(jnp.asarray(x, jnp.bfloat16), float)
     hidden = rounded(rows) @ rounded(net.weights[0])
     hidden = rounded((hidden / (1 + np.exp(-hidden))).astype(np.float32))
     mean, _ = jax.jit(jax.vmap(net))(rows)
@@ -73,7 +73,7 @@ def test_the_nets_of_any_belief_become_coarse_and_nothing_else():
     belief = Recalibrated(zoo.ensemble(), 1.5)
     less = in_bfloat16(belief)
     assert {weight.dtype for weight in less.belief.members.net.weights} == {jnp.dtype(jnp.bfloat16)}
-    rest = lambda belief: (belief.factor, belief.belief.members.net.biases, belief.belief.members.input_scale)  # noqa: E731
+    rest = lambda belief: (belief.factor, belief.belief.members.net.biases, belief.belief.members.input_scale)
     assert eqx.tree_equal(rest(less), rest(belief))
     known = KnownDynamics(lambda obs, action: obs + action)
     assert eqx.tree_equal(in_bfloat16(known), known)

@@ -19,7 +19,7 @@ from probes import counted, jitted
 
 
 def own_rows(one, key, data):
-    drawn = lambda one, key, data: one._training_rows(key, data.mask() & ~one._held(data.trial, data.mask()))  # noqa: E731
+    drawn = lambda one, key, data: one._training_rows(key, data.mask() & ~one._held(data.trial, data.mask()))
     return jax.device_get(jitted(drawn, one, key, data))
 
 
@@ -96,7 +96,7 @@ def test_loss_and_its_gradient_against_numpy(learn_bounds):
     hidden = x @ w0 + b0
     out = hidden / (1 + np.exp(-hidden)) @ w1 + b1
     mean, raw = out[:, :2], out[:, 2:]
-    sigmoid = lambda z: 1 / (1 + np.exp(-z))  # noqa: E731
+    sigmoid = lambda z: 1 / (1 + np.exp(-z))
     below = 0.8 - np.log1p(np.exp(0.8 - raw))
     log_var = -1.5 + np.log1p(np.exp(below + 1.5))
     weight = np.exp(power * log_var)

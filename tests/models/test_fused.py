@@ -63,7 +63,7 @@ def test_one_kernel_takes_every_vmap():
     stacked = nets((5, 24, 40, 3))
 
     def called(net, x, *, plans, particles):
-        call = lambda net, x: net(x)  # noqa: E731
+        call = lambda net, x: net(x)
         if particles:
             call = jax.vmap(call, in_axes=(None, 0))
         call = eqx.filter_vmap(call)
@@ -84,7 +84,7 @@ def test_nets_of_several_seeds_meet_their_own_inputs_and_shared_ones():
     several = jax.device_put(several)
     own = jax.random.normal(jax.random.key(5), (2, 3, 5))
     shared = own[0, 0]
-    twice = lambda axis: eqx.filter_vmap(eqx.filter_vmap(lambda net, x: net(x), in_axes=axis), in_axes=axis)  # noqa: E731
+    twice = lambda axis: eqx.filter_vmap(eqx.filter_vmap(lambda net, x: net(x), in_axes=axis), in_axes=axis)
     near(*fused_and_plain(several, own, twice((0, 0))))
     near(*fused_and_plain(several, shared, twice((0, None))))
 

@@ -128,7 +128,7 @@ def test_angles_have_no_matrices_but_are_regressed_on():
     of = task(angles=(1,))
     obs, action, _ = rows(60)
     obs[:, 1] = np.random.default_rng(3).uniform(-9, 9, 60)
-    pulled = lambda obs, action: obs + 0.3 * np.sin(obs[..., 1:2]) * np.array([1.0, -2.0, 3.0]) + action @ B.T  # noqa: E731
+    pulled = lambda obs, action: obs + 0.3 * np.sin(obs[..., 1:2]) * np.array([1.0, -2.0, 3.0]) + action @ B.T
     belief, _ = fitted(dataset(obs, action, pulled(obs, action)), of=of)
     close(jitted(belief.predict, jnp.float32(OBS), jnp.float32(ACTION)).mean, pulled(OBS, ACTION), atol=1e-3)
     with pytest.raises(InputError, match=r"tasks without angles.*\(1,\)"):
@@ -183,13 +183,13 @@ def test_worlds_have_the_beliefs_two_variances(doubtful):
 def test_a_step_of_the_belief_is_a_student_t_draw(doubtful):
     """Kolmogorov and Smirnov at 1e-6 false alarms an entry, for steps of the belief and for steps of its worlds."""
     belief, worlds = doubtful
-    step = lambda model, key: model.sample(key, jnp.float32(OBS), jnp.float32(ACTION))  # noqa: E731
+    step = lambda model, key: model.sample(key, jnp.float32(OBS), jnp.float32(ACTION))
     keys = jax.random.split(jax.random.key(5), DRAWS)
     for axis, model in ((None, belief), (0, worlds)):
         draws = np.asarray(eqx.filter_jit(eqx.filter_vmap(step, in_axes=(axis, 0)))(model, keys), float)
         for entry in range(3):
             of = student(belief)
-            cdf = lambda x, entry=entry, of=of: of.cdf(np.stack([x] * 3, axis=-1))[:, entry]  # noqa: E731
+            cdf = lambda x, entry=entry, of=of: of.cdf(np.stack([x] * 3, axis=-1))[:, entry]
             assert scipy.stats.kstest(draws[:, entry], cdf).pvalue > 1e-6
 
 

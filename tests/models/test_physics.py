@@ -292,7 +292,7 @@ def test_a_belief_is_a_pytree_of_reals_and_its_calls_compile_once(fitted):
             close(before, call(model))
             assert differ(before, compiled(shaken(model)))
             assert traces.count == 1
-        total = lambda m: sum(jnp.sum(x) for x in jax.tree.leaves(m.predict(obs, action)))  # noqa: E731
+        total = lambda m: sum(jnp.sum(x) for x in jax.tree.leaves(m.predict(obs, action)))
         gradient = eqx.filter_jit(eqx.filter_grad(total))(model)
         assert finite(gradient)
 
@@ -463,7 +463,7 @@ def test_a_tasks_physics_is_its_environment():
         physics = physics_of(env)
         transitions, _ = trial(env, 200)
         belief = physics.model(jitted(physics.init, KEY, env.task))
-        means = lambda belief, *rows: jax.vmap(belief.at(jnp.zeros_like(belief.centre)).mean)(*rows)  # noqa: E731
+        means = lambda belief, *rows: jax.vmap(belief.at(jnp.zeros_like(belief.centre)).mean)(*rows)
         mean = jitted(means, belief, transitions.obs, transitions.action)
         np.testing.assert_allclose(mean, transitions.next_obs, rtol=1e-5, atol=1e-5)
 

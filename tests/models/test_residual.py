@@ -156,7 +156,7 @@ def test_calls_keep_the_contract(belief):
                 close(jax.tree.map(lambda leaf, index=index: leaf[index], batched), one)
             assert differ(batched, compiled(shaken(model), keys, many, pushes))
             assert traces.count == 1
-        total = lambda m: sum(jnp.sum(x) for x in jax.tree.leaves(m.predict(obs, action)))  # noqa: E731
+        total = lambda m: sum(jnp.sum(x) for x in jax.tree.leaves(m.predict(obs, action)))
         gradient = eqx.filter_jit(eqx.filter_grad(total))(model)
         assert finite(gradient)
         numbers = [leaf for leaf in jax.tree.leaves(model) if eqx.is_array(leaf)]
@@ -262,7 +262,7 @@ def test_a_correction_whose_fit_failed_is_trusted_no_further_than_before():
 
 
 def fit_trust(points, valid, anchors, reach):
-    fit = lambda points, valid, reach: Trust.fit(points, valid, anchors=anchors, reach=reach)  # noqa: E731
+    fit = lambda points, valid, reach: Trust.fit(points, valid, anchors=anchors, reach=reach)
     return jitted(fit, points, valid, jnp.asarray(reach))
 
 

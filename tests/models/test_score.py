@@ -71,7 +71,7 @@ def test_a_belief_without_a_single_number_is_scored_too():
 @pytest.mark.parametrize("wrong", [jnp.nan, jnp.inf, -jnp.inf])
 def test_one_world_that_is_lost_is_infinitely_wrong(wrong):
     belief = zoo.ensemble()
-    weights = lambda belief: belief.members.net.biases[-1]  # noqa: E731
+    weights = lambda belief: belief.members.net.biases[-1]
     lost = eqx.tree_at(weights, belief, weights(belief).at[1].set(wrong))
     rows = rows_of(lambda obs, action: obs + 0.3 * action[:, :1])
     assert np.isfinite(one_step(KEY, belief, rows, jnp.asarray(VALID)).nll)
@@ -108,7 +108,7 @@ def test_what_all_but_stays_is_no_measure_of_errors():
     """A constant 0.4 that rounding moves, and a model that is off by a thousandth: one std, not thousands."""
     nudge = jnp.asarray(np.random.default_rng(3).normal(size=8) * 2e-6, jnp.float32)
     rows = rows_of(lambda obs, action: obs)
-    moved = lambda obs: (obs := obs.at[:, 1].set(0.4), obs.at[:, 1].add(nudge).at[:, 0].add(obs[:, 2]))  # noqa: E731
+    moved = lambda obs: (obs := obs.at[:, 1].set(0.4), obs.at[:, 1].add(nudge).at[:, 0].add(obs[:, 2]))
     rows = eqx.tree_at(lambda r: (r.obs, r.next_obs), rows, jitted(moved, rows.obs))
     off = KnownDynamics(lambda obs, action: obs.at[0].add(obs[2]).at[1].add(4e-4))
     assert one_step(KEY, off, rows, jnp.asarray(VALID)).rmse == pytest.approx(np.sqrt(1 / 3), rel=0.02)

@@ -96,7 +96,7 @@ def test_what_is_followed():
 def test_the_next_step_moves_everything_on():
     state = some_state()
     later = planner(std=0.3).shift(reaching(), state)
-    on = lambda plan: np.concatenate([plan[1:], plan[-1:]])  # noqa: E731
+    on = lambda plan: np.concatenate([plan[1:], plan[-1:]])
     np.testing.assert_array_equal(later.mean, on(np.asarray(state.mean)))
     np.testing.assert_array_equal(later.best, on(np.asarray(state.best)))
     np.testing.assert_array_equal(later.kept, [on(np.asarray(plan)) for plan in state.kept])

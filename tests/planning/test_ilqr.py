@@ -53,8 +53,8 @@ def test_one_iteration_solves_the_linear_quadratic_problem():
     plan, info = improved(planner, problem)
     np.testing.assert_allclose(plan, jitted(true.optimal_actions, START, HORIZON), atol=2e-4)
     np.testing.assert_allclose(info.best, [jitted(true.optimal_return, START, HORIZON)], rtol=1e-5)
-    local = lambda plan: _local(problem, plan, _rolled(problem, START, plan))  # noqa: E731
-    solve = lambda plan: _solved(local(plan), plan - 99.0, plan + 99.0, jnp.asarray(-9.0))  # noqa: E731
+    local = lambda plan: _local(problem, plan, _rolled(problem, START, plan))
+    solve = lambda plan: _solved(local(plan), plan - 99.0, plan + 99.0, jnp.asarray(-9.0))
     _, gains = jitted(solve, plan)
     np.testing.assert_allclose(gains, -np.asarray(jitted(true.gains, HORIZON)[0]), atol=2e-4)
 
@@ -200,7 +200,7 @@ def test_another_system_and_other_settings_compile_nothing():
     problem = regulated(*WIDE)
     compiled, traces = counted(lambda planner, problem: planner.improve(KEY, problem, START, planner.init(problem)))
     one, _ = compiled(ILQR(HORIZON), problem)
-    model = lambda p: p.model.function.A  # noqa: E731
+    model = lambda p: p.model.function.A
     other, _ = compiled(ILQR(HORIZON, damping=0.1, backtrack=0.7), eqx.tree_at(model, problem, jnp.float32(0.8 * A)))
     assert traces.count == 1
     assert np.abs(one.plan - other.plan).max() > 0.1

@@ -67,7 +67,7 @@ def test_a_reward_that_is_not_finite_ranks_below_every_finite_one(poison):
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
 def test_what_comes_after_the_end_poisons_nothing(poison):
     """A model may leave the finite numbers once the trial is over."""
-    reward = lambda obs, action, next_obs: jnp.where(next_obs[0] > 2, poison, next_obs[0])  # noqa: E731
+    reward = lambda obs, action, next_obs: jnp.where(next_obs[0] > 2, poison, next_obs[0])
     over = counting(reward, lambda obs: obs[0] == 2)
     np.testing.assert_allclose(value_of(over, [0.1] * 5), [outlived(1 + 0.9 * 2, 4)], rtol=1e-6)
     assert value_of(counting(reward), [0.1] * 5) == -np.inf
@@ -161,7 +161,7 @@ def test_an_observation_that_is_not_finite_spoils_a_plan_whose_rewards_are():
 @pytest.mark.parametrize("risk", [Mean(), MeanStd(-0.5), MeanStd(0.5), CVaR(0.5)], ids=lambda risk: type(risk).__name__)
 def test_one_particle_that_is_not_finite_spoils_its_plan(risk):
     """And no other: the member that adds 16 leaves the finite numbers, the others never do."""
-    reward = lambda obs, action, next_obs: jnp.where(  # noqa: E731
+    reward = lambda obs, action, next_obs: jnp.where(
         (next_obs[0] - obs[0] - action[0] == 16) & (action[0] > 1), jnp.nan, -next_obs[0] - 50
     )
     problem = Problem(task_of(reward, 2, [-1.0], [2.0]), signatures([1.0, 16.0, 4.0]), TSInf(3), risk)
@@ -211,7 +211,7 @@ def test_plans_judged_by_another_discount_than_the_tasks_return_by_the_tasks():
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
 def test_nothing_follows_the_end_and_a_tail_that_is_not_finite_ranks_last(poison):
     """Whatever the tail says of what comes after it: obs is 3 where the task ends."""
-    reward = lambda obs, action, next_obs: next_obs[0]  # noqa: E731
+    reward = lambda obs, action, next_obs: next_obs[0]
     over = dataclasses.replace(
         counting(reward, lambda obs: obs[0] == 3), terminal_value=lambda obs: jnp.where(obs[0] == 6, poison, 5.0)
     )

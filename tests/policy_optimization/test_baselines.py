@@ -32,8 +32,8 @@ def expected_gradient(baseline, state):
     def gradient(arms):
         returns = jnp.asarray(PAYS, jnp.float32)[arms]
         advantage = returns - baseline.values(state, SEEN, returns, COUNTED)
-        of = lambda logits: jax.vmap(Categorical(logits).log_prob)(jax.nn.one_hot(arms, 3))  # noqa: E731
-        likelihood = lambda logits: weighted_likelihood(of(logits), advantage, COUNTED)  # noqa: E731
+        of = lambda logits: jax.vmap(Categorical(logits).log_prob)(jax.nn.one_hot(arms, 3))
+        likelihood = lambda logits: weighted_likelihood(of(logits), advantage, COUNTED)
         return jax.grad(likelihood)(jnp.asarray(LOGITS, jnp.float32))
 
     return CHANCE @ np.asarray(eqx.filter_jit(jax.vmap(gradient))(jnp.asarray(BATCHES)))

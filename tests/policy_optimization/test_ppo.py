@@ -111,7 +111,7 @@ def test_the_objective_by_numpy_away_from_the_old_policy(update, clipped):
         (np.asarray(samples.distribution.mean, float), np.exp(np.asarray(samples.distribution.log_std, float))),
         numpy_gaussian(after.policy.head, np.asarray(samples.inputs, float)),
     )
-    log = lambda mean, std: (-(((samples.raw_action - mean) / std) ** 2) / 2 - np.log(std)).sum(1)  # noqa: E731
+    log = lambda mean, std: (-(((samples.raw_action - mean) / std) ** 2) / 2 - np.log(std)).sum(1)
     ratio = np.exp(log(new, std) - log(old, old_std))
     assert np.abs(ratio - 1).max() > 0.1, "some are clipped"
     advantage = (samples.advantage - samples.advantage.mean()) / samples.advantage.std()

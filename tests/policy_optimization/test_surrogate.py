@@ -38,7 +38,7 @@ def test_weighted_likelihood_by_hand():
 )
 def test_clipping_by_hand(ratio, advantage, worth, slope):
     """`slope` by the ratio, so by its logarithm `ratio` times that."""
-    of = lambda log_ratio: Clipped(clip_eps=0.3)(None, log_ratio, jnp.asarray(advantage), jnp.zeros(()))  # noqa: E731
+    of = lambda log_ratio: Clipped(clip_eps=0.3)(None, log_ratio, jnp.asarray(advantage), jnp.zeros(()))
     value, gradient = jax.value_and_grad(of)(jnp.log(jnp.asarray(ratio)))
     np.testing.assert_allclose([value, gradient], [worth, slope * ratio], rtol=1e-5, atol=1e-6)
 
@@ -54,7 +54,7 @@ def test_the_penalty_is_what_passes_the_target_times_beta():
 def gradients(head, choice):
     """Of each surrogate at the policy that drew the choices, whose divergence from itself is flat."""
     before = jax.vmap(head)(jnp.asarray(SEEN, jnp.float32))
-    log_prob = lambda d: jax.vmap(lambda d, c: d.log_prob(c))(d, choice)  # noqa: E731
+    log_prob = lambda d: jax.vmap(lambda d, c: d.log_prob(c))(d, choice)
     advantage = jnp.asarray(ADVANTAGE, jnp.float32)
 
     def objective(head, surrogate):
@@ -63,7 +63,7 @@ def gradients(head, choice):
         log_ratio = log_prob(now) - log_prob(before)
         return jnp.mean(jax.vmap(surrogate, (None, 0, 0, 0))(surrogate.init(), log_ratio, advantage, kl))
 
-    likelihood = lambda head: weighted_likelihood(  # noqa: E731
+    likelihood = lambda head: weighted_likelihood(
         log_prob(jax.vmap(head)(jnp.asarray(SEEN, jnp.float32))), advantage, jnp.ones(7, bool)
     )
     each = [jax.grad(objective)(head, surrogate) for surrogate in (Importance(), Clipped(), Penalised())]

@@ -77,7 +77,7 @@ def test_the_dense_matrix_is_the_mean_outer_product_of_scores():
     """A second oracle: every category's score at every observation, weighed by its probability."""
     head = HEADS["categorical"]
     flat, unravel = jax.flatten_util.ravel_pytree(head)
-    of = lambda weights: jax.vmap(lambda x: jax.nn.log_softmax(unravel(weights)(x).logits))(SEEN)  # noqa: E731
+    of = lambda weights: jax.vmap(lambda x: jax.nn.log_softmax(unravel(weights)(x).logits))(SEEN)
     scores, log_p = np.asarray(eqx.filter_jit(jax.jacobian(of))(flat), float), np.asarray(of(flat), float)
     fisher = np.einsum("bc,bci,bcj->ij", np.exp(log_p), scores, scores) / 9
     np.testing.assert_allclose(dense_fisher(head), fisher, rtol=1e-3, atol=1e-5)
@@ -101,14 +101,14 @@ def test_the_whole_step_is_the_one_of_a_dense_solve(name):
 @pytest.mark.parametrize("every", [1, 4])
 def test_thinned_out_the_fisher_matrix_is_that_of_the_steps_that_are_left(every):
     head, samples = HEADS["gaussian"], samples_of(HEADS["gaussian"])
-    step = lambda one: jax.flatten_util.ravel_pytree(improved(one, head, samples)[0])[0]  # noqa: E731
+    step = lambda one: jax.flatten_util.ravel_pytree(improved(one, head, samples)[0])[0]
     moved = (
         step(learner(delta=1e-4, damping=0.3, cg_iterations=40, fisher_subsampling=every))
         - jax.flatten_util.ravel_pytree(head)[0]
     )
     flat, unravel = jax.flatten_util.ravel_pytree(head)
     gradient = jax.jit(jax.grad(lambda weights: gain(unravel(weights), samples)))(flat)
-    kl = lambda weights: jnp.mean(jax.vmap(lambda x: head(x).kl(unravel(weights)(x)))(SEEN[::every]))  # noqa: E731
+    kl = lambda weights: jnp.mean(jax.vmap(lambda x: head(x).kl(unravel(weights)(x)))(SEEN[::every]))
     direction = jnp.linalg.solve(jax.jit(jax.hessian(kl))(flat) + 0.3 * jnp.eye(flat.size), gradient)
     unit = lambda vector: vector / jnp.linalg.norm(vector)  # noqa: E731 -- all steps count in the line search
     np.testing.assert_allclose(unit(moved), unit(direction), atol=1e-3)

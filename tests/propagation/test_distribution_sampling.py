@@ -99,7 +99,7 @@ def test_expectation_is_the_recursion_of_the_mean():
 
 
 def member_mean(members, index, obs, action):
-    leaf = lambda array: np.asarray(array[index], float)  # noqa: E731
+    leaf = lambda array: np.asarray(array[index], float)
     x = np.array([obs[0], obs[2], np.sin(obs[1]), np.cos(obs[1]), *action])
     x = (x - leaf(members.input_scale.mean)) / leaf(members.input_scale.std)
     for weight, bias in zip(members.net.weights[:-1], members.net.biases[:-1], strict=True):

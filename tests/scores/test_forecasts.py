@@ -92,7 +92,7 @@ def test_coverage_of_an_angle_does_not_depend_on_where_the_sensor_jumps():
     around = np.stack([going_on[start : start + horizon + 1] for start in starts])[:, None]
     fan = around + 0.5 + 0.2 * rng.normal(size=trial["fan_obs"].shape)
     fan[:, :, 0] = around[:, :, 0]
-    wind = lambda x: np.mod(x + np.pi, 2 * np.pi) - np.pi  # noqa: E731
+    wind = lambda x: np.mod(x + np.pi, 2 * np.pi) - np.pi
     shares = []
     for seen in (lambda x: x, wind):
         wound = {"obs": seen(going_on[:-1]), "next_obs": seen(going_on[1:]), "fan_starts": starts, "fan_obs": seen(fan)}

@@ -148,7 +148,7 @@ def test_epsilon_falls_with_what_was_met():
 def test_settings_recompile_nothing_and_vmap_equals_a_loop():
     rates, keys = jnp.array([0.01, 0.003, 0.05]), jax.random.split(KEY, 3)
     update, traces = counted(DQN.update)
-    make = lambda rate: dataclasses.replace(SMALL, learning_rate=rate, discount=1 - rate, learning_starts=rate * 100)  # noqa: E731
+    make = lambda rate: dataclasses.replace(SMALL, learning_rate=rate, discount=1 - rate, learning_starts=rate * 100)
     singles = [
         update(make(rate), KEY, TASK, begin(make(rate), key, TASK), met())
         for rate, key in zip(rates, keys, strict=True)

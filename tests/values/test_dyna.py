@@ -61,7 +61,7 @@ def test_after_sixty_steps_planning_has_found_what_acting_has_not():
 def test_the_model_holds_what_was_seen_last_and_nothing_that_is_not_finite():
     seen = [(2, 1, -0.1, 3, False), (2, 1, -0.7, 4, False), (5, 1, 10.0, 6, True), (1, 0, np.nan, 0, False)]
     state, choice, reward, after, over = (np.array(column) for column in zip(*seen, strict=True))
-    number = lambda column: jnp.asarray(column, jnp.float32)[:, None, None]  # noqa: E731
+    number = lambda column: jnp.asarray(column, jnp.float32)[:, None, None]
     rows = Transition(
         number(state), jnp.eye(2)[choice][:, None], number(reward)[..., 0], number(after), jnp.asarray(over)[:, None],
         jnp.zeros((4, 1), bool),

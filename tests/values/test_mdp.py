@@ -178,7 +178,7 @@ def test_counts_by_hand_and_the_rule_for_what_was_never_met():
     """Cell 0 with choice 1 was met three times: twice to cell 1, once to the end. Cell 2 with choice 0 once."""
     obs, next_obs = [0.2, 0.9, 0.4, 2.5, 0.1], [1.2, 1.9, 2.8, 0.3, 0.2]
     action, reward = [0.7, 1.4, 0.3, -0.8, 0.9], [1.0, 2.0, 6.0, -4.0, 99.0]
-    column = lambda values: jnp.array(values)[:, None]  # noqa: E731
+    column = lambda values: jnp.array(values)[:, None]
     over = jnp.array([False, False, True, False, False])
     rows = Transition(column(obs), column(action), jnp.array(reward), column(next_obs), over, ~over)
     choices = DiscreteActions(jnp.array([[-1.0], [1.0]]))

@@ -43,7 +43,7 @@ def learner(rule, **settings):
 def batch(rows):
     """Of (state, choice, reward, next state, end): t n, with two environments that take turns."""
     state, choice, reward, after, end = (np.array(column) for column in zip(*rows, strict=True))
-    shaped = lambda column: column.reshape(-1, 2)  # noqa: E731
+    shaped = lambda column: column.reshape(-1, 2)
     obs, next_obs = (jnp.asarray(shaped(column)[..., None], jnp.float32) for column in (state, after))
     over, late = (jnp.asarray(shaped(end) == kind) for kind in ("over", "late"))
     rows = Transition(
@@ -65,7 +65,7 @@ START = np.random.default_rng(6).normal(size=(STATES, CHOICES)).astype(np.float3
 def by_numpy(name, rows, *, rate=0.5, discount=0.7, epsilon=0.3):
     """The definition, one environment's step after the other's; SARSA learns when the next choice is known."""
     q, waiting = START.astype(float).copy(), {}
-    mean = lambda row: (1 - epsilon) * row.max() + epsilon * row.mean()  # noqa: E731
+    mean = lambda row: (1 - epsilon) * row.max() + epsilon * row.mean()
     for index, (state, choice, reward, after, end) in enumerate(rows):
         env = index % 2
         if name == "sarsa" and env in waiting:
@@ -142,7 +142,7 @@ def test_rows_that_are_not_finite_are_skipped_whatever_the_features(rule, field,
         kinds[features], RULES[rule], discount=0.7, learning_rate=0.5, exploration_steps=0, num_steps=3, num_envs=2
     )
     state, met = one.init(KEY, ENV.task), batch(ROWS)
-    where = lambda b: getattr(b.transitions, field)  # noqa: E731
+    where = lambda b: getattr(b.transitions, field)
     bad, _ = updated(one, state, eqx.tree_at(where, met, where(met).at[1, 0].set(jnp.nan)))
     left_out, _ = updated(one, state, eqx.tree_at(lambda b: b.valid, met, met.valid.at[1, 0].set(False)))
     assert np.isfinite(bad.values.weights).all()
@@ -154,7 +154,7 @@ def test_rows_that_are_not_finite_are_skipped_whatever_the_features(rule, field,
 def test_td0_skips_rows_that_are_not_finite(field):
     actor = EpsilonGreedy(lambda obs: jnp.ones(CHOICES), DiscreteActions.of(ENV.task, None), 0.4)
     one = TD0(actor, Fourier(Grid.of_states(STATES), order=2), num_envs=2, num_steps=3)
-    where = lambda b: getattr(b.transitions, field)  # noqa: E731
+    where = lambda b: getattr(b.transitions, field)
     met = batch(ROWS)
     state, metrics = updated(one, one.init(KEY, ENV.task), eqx.tree_at(where, met, where(met).at[1, 0].set(jnp.inf)))
     assert np.isfinite(state.weights).all()

@@ -25,6 +25,6 @@ def test_rows_are_laid_out_in_the_order_of_time_and_one_hot_actions_become_indic
 @pytest.mark.parametrize("field", ["obs", "reward", "next_obs"])
 @pytest.mark.parametrize("value", [jnp.nan, jnp.inf])
 def test_rows_that_are_not_finite_are_not_usable(field, value):
-    where = lambda batch: getattr(batch.transitions, field)  # noqa: E731
+    where = lambda batch: getattr(batch.transitions, field)
     _, usable = DiscreteTransition.of(eqx.tree_at(where, BATCH, where(BATCH).at[0, 1].set(value)))
     np.testing.assert_array_equal(usable, [True, False, True, False, True, True])

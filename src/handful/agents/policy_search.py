@@ -33,12 +33,12 @@ class Ascent(eqx.Module):
 
     def __call__(self, key: PRNGKeyArray, problem: Problem, policy: RadialPolicy, data: Dataset) -> RadialPolicy:
         start_key, roll_key = jax.random.split(key)
-        learned = lambda p: (p.centres, p.weights, p.log_scales)  # noqa: E731
+        learned = lambda p: (p.centres, p.weights, p.log_scales)
         adam, horizon = optax.scale_by_adam(), min(self.horizon, problem.task.horizon)
 
         def loss(weights: tuple, key: PRNGKeyArray, obs: Float[Array, "s o"]) -> Float[Array, ""]:
             candidate = eqx.tree_at(learned, policy, weights)
-            value = lambda k, o: problem.policy_value(k, o, candidate, horizon)  # noqa: E731
+            value = lambda k, o: problem.policy_value(k, o, candidate, horizon)
             return -jax.vmap(value)(jax.random.split(key, self.starts), obs).mean()
 
         def step(index: Int[Array, ""], carry: tuple) -> tuple:
@@ -50,7 +50,7 @@ class Ascent(eqx.Module):
             direction, remembered = adam.update(shortened, optimiser)
             rate = self.rate * (1 - 0.9 * index / self.steps)
             moved = jax.tree.map(lambda w, d: w - rate * d, weights, direction)
-            keep = lambda new, old: jnp.where(jnp.isfinite(norm), new, old)  # noqa: E731
+            keep = lambda new, old: jnp.where(jnp.isfinite(norm), new, old)
             return jax.tree.map(keep, (moved, remembered), carry)
 
         weights, _ = jax.lax.fori_loop(0, self.steps, step, (learned(policy), adam.init(learned(policy))))

@@ -77,7 +77,7 @@ class Dataset(eqx.Module):
         extra = capacity - self.capacity
         if extra < 0:
             raise InputError(f"a dataset of capacity {self.capacity} cannot be cut to {capacity}")
-        pad = lambda x, value=0: jnp.pad(x, [(0, extra)] + [(0, 0)] * (x.ndim - 1), constant_values=value)  # noqa: E731
+        pad = lambda x, value=0: jnp.pad(x, [(0, extra)] + [(0, 0)] * (x.ndim - 1), constant_values=value)
         return Dataset(jax.tree.map(pad, self.transitions), pad(self.trial, -1), self.count)
 
 

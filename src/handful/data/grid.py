@@ -83,7 +83,7 @@ class Grid(eqx.Module):
         """`cells` intervals of each entry over the range of the data where `mask` holds; angles over a whole turn."""
         low = jnp.where(mask[:, None], obs, jnp.inf).min(0)
         high = jnp.where(mask[:, None], obs, -jnp.inf).max(0)
-        angle = lambda entry: entry in task.angles  # noqa: E731
+        angle = lambda entry: entry in task.angles
         axes = [turn(e, cells) if angle(e) else Axis(e, cells, low[e], high[e]) for e in range(task.obs_size)]
         return cls(tuple(axes), task.obs_size)
 

@@ -53,7 +53,7 @@ class Replay(eqx.Module, Generic[Row]):
         keep = jnp.ones(count, bool) if keep is None else keep
         turn = self.added + jnp.cumsum(keep) - 1
         place = jnp.where(keep, turn % self.capacity, self.capacity)  # out of range: dropped
-        put = lambda old, new: old.at[place].set(new, mode="drop")  # noqa: E731
+        put = lambda old, new: old.at[place].set(new, mode="drop")
         return Replay(jax.tree.map(put, self.rows, rows), self.added + keep.sum())
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Int[Array, "..."]:

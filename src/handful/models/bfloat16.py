@@ -27,7 +27,7 @@ def in_bfloat16(belief: Belief) -> Belief:
     >>> net(jnp.ones(3))[0].dtype.name
     'float32'
     """
-    is_net = lambda node: isinstance(node, GaussianNet)  # noqa: E731
+    is_net = lambda node: isinstance(node, GaussianNet)
     return jax.tree.map(lambda node: _in_bfloat16(node) if is_net(node) else node, belief, is_leaf=is_net)
 
 

@@ -72,7 +72,7 @@ class Parameters(eqx.Module):
         names = tuple(parameter.name for parameter in parameters)
         if not names or len(set(names)) != len(names):
             raise InputError(f"physics needs at least one parameter, and distinct names, got {names}")
-        column = lambda field: jnp.asarray([getattr(parameter, field) for parameter in parameters], float)  # noqa: E731
+        column = lambda field: jnp.asarray([getattr(parameter, field) for parameter in parameters], float)
         return cls(names, column("guess"), column("low"), column("high"), column("prior_std"))
 
     def wrong(self, factor: float) -> "Parameters":

@@ -48,7 +48,7 @@ class PointLearner(AbstractLearner):
     def update(self, key: PRNGKeyArray, state: EnsembleState, data: Dataset) -> tuple[EnsembleState, FitReport]:
         fitted, report = self.ensemble.fit(key, state, data)
         squares = eqx.filter_vmap(lambda world: _mean_square(world, data))(fitted.members)
-        last = lambda state: state.members.net.biases[-1]  # noqa: E731
+        last = lambda state: state.members.net.biases[-1]
         noisy = last(fitted).at[:, squares.shape[1] :].set(jnp.log(jnp.maximum(squares, LEAST_VARIANCE)))
         kept = jnp.where(data.mask().any() & jnp.isfinite(noisy), noisy, last(fitted))
         return eqx.tree_at(last, fitted, kept), dataclasses.replace(report, loss=squares.mean(1))

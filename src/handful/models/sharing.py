@@ -28,7 +28,7 @@ def shared_out(mesh: Mesh | None, work: Work, members: Any, common: Any) -> Any:
     (arrays, fixed), (common_arrays, common_fixed) = (eqx.partition(tree, eqx.is_array) for tree in (members, common))
     count = jax.tree.leaves(arrays)[0].shape[0]
     alone = count // mesh.size * mesh.size
-    pick = lambda part: jax.tree.map(lambda leaf: leaf[part], arrays)  # noqa: E731
+    pick = lambda part: jax.tree.map(lambda leaf: leaf[part], arrays)
 
     def share(own: Any, left: Any, common_arrays: Any) -> Any:
         common, done = eqx.combine(common_arrays, common_fixed), []

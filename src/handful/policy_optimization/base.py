@@ -102,7 +102,7 @@ class AbstractActorCritic(AbstractAgent):
         advantage = jax.vmap(self.advantages, in_axes=1, out_axes=1)(
             rewards, values, value(transitions.next_obs), transitions.terminated, transitions.truncated
         )
-        flat = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])  # noqa: E731
+        flat = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])
         inputs, raw_action = jax.vmap(state.policy.inputs)(flat(transitions.obs)), flat(transitions.action)
         distribution = jax.vmap(state.policy.head)(inputs)
         log_prob = jax.vmap(lambda d, a: d.log_prob(a))(distribution, raw_action)

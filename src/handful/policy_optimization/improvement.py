@@ -65,7 +65,7 @@ class Improvement(eqx.Module):
 
         def block(carry: tuple) -> tuple:
             now, kept, blocks, rejected = carry
-            trained = lambda now: train_steps(train_key, env, agent, now, self.updates)[0]  # noqa: E731
+            trained = lambda now: train_steps(train_key, env, agent, now, self.updates)[0]
             now = jax.lax.cond(blocks > 0, trained, lambda now: now, now)  # the first block only evaluates
             returns = returns_in(eval_key, eval_env, agent.policy(env.task, now.agent), self.eval_episodes)
             better = (blocks == 0) | self.improves(kept[1], returns)
@@ -99,5 +99,5 @@ def returns_in(key: PRNGKeyArray, env: Imagined, policy: AbstractPolicy, episode
         return jax.lax.scan(step, start, jax.random.split(roll_key, env.task.horizon))[0][3]
 
     keys = jax.random.split(key, episodes)
-    in_world = lambda index: jax.vmap(lambda k: episode(k, env.world(index)))(keys).mean()  # noqa: E731
+    in_world = lambda index: jax.vmap(lambda k: episode(k, env.world(index)))(keys).mean()
     return jax.vmap(in_world)(jnp.arange(env.world_count))

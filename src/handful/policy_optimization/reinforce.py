@@ -77,7 +77,7 @@ class Reinforce(AbstractAgent):
     ) -> tuple[ReinforceState, Metrics]:
         rows = batch.transitions
         over = rows.terminated | rows.truncated
-        flat = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])  # noqa: E731
+        flat = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])
         valid, obs, raw_action = flat(whole(batch.valid, over)), flat(rows.obs), flat(rows.action)
         returns = flat(jax.vmap(rewards_to_go, (1, 1, None), 1)(rows.reward, over, self.discount))
         inputs = jax.vmap(state.policy.inputs)(obs)

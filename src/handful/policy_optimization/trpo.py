@@ -126,7 +126,7 @@ class TRPO(AbstractActorCritic):
 
         before, gradient = jax.value_and_grad(gain)(flat)
         fisher = fisher_products(head, samples.inputs[:: self.region.fisher_subsampling])
-        product = lambda v: fisher(v) + self.region.damping * v  # noqa: E731
+        product = lambda v: fisher(v) + self.region.damping * v
         direction = conjugate_gradients(product, gradient, self.region.cg_iterations)
         curvature = direction @ gradient  # equals direction @ product(direction): the residual is orthogonal to it
         full_step = jnp.sqrt(2 * delta / jnp.maximum(curvature, 1e-12)) * direction

@@ -85,7 +85,7 @@ def pit_samples(y: Float[Array, "*b"], samples: Float[Array, "p *b"]) -> Float[A
     """
     count, ordered = samples.shape[0], jnp.sort(samples, 0)
     below, up_to = jnp.sum(samples < y, 0), jnp.sum(samples <= y, 0)
-    at = lambda rank: jnp.take_along_axis(ordered, jnp.clip(rank, 0, count - 1)[None], 0)[0]  # noqa: E731
+    at = lambda rank: jnp.take_along_axis(ordered, jnp.clip(rank, 0, count - 1)[None], 0)[0]
     low, high = at(below - 1), at(up_to)
     inside = (below == up_to) & (below > 0) & (below < count) & (low < high)
     part = jnp.where(inside, (y - low) / jnp.where(inside, high - low, 1.0), (up_to - below + 1) / 2)

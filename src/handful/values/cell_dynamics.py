@@ -40,7 +40,7 @@ class CellDynamics(AbstractDynamics):
         prior_var = jnp.sum(jnp.where(mask[:, None], (changes - prior_mean) ** 2, 0.0), 0) / jnp.maximum(count, 1)
         prior_var = jnp.where(count > 0, prior_var, 1.0)
         pairs, shape = grid.count * actions.count, (grid.count, actions.count, -1)
-        total = lambda values: jax.ops.segment_sum(values, pair, pairs)  # noqa: E731
+        total = lambda values: jax.ops.segment_sum(values, pair, pairs)
         times = total(mask.astype(float))[:, None] + 1
         mean = (total(changes) + prior_mean) / times
         squares = total(jnp.where(mask[:, None], (changes - mean[pair]) ** 2, 0.0))

@@ -40,7 +40,7 @@ class LastOutcomes(eqx.Module):
     ) -> "LastOutcomes":
         """The model with one more transition, if that is usable."""
         cell = jnp.where(usable, cell, self.visited.shape[0])  # out of range: dropped
-        put = lambda table, value: table.at[cell, row.action].set(value, mode="drop")  # noqa: E731
+        put = lambda table, value: table.at[cell, row.action].set(value, mode="drop")
         new = usable & ~self.visited.at[cell, row.action].get(mode="fill", fill_value=True)
         place = jnp.where(new, self.count, self.pairs.size)
         return LastOutcomes(

@@ -45,7 +45,7 @@ def evaluate(mdp: FiniteMDP, policy: Float[Array, "s c"], tolerance: float | Rea
     Source: [Sutton18] section 4.1, [Puterman94] section 6.3. Deviates: sweeps update all states at once.
     """
     _check_policy(mdp, policy)
-    average = lambda q: jnp.sum(policy * q, axis=1)  # noqa: E731
+    average = lambda q: jnp.sum(policy * q, axis=1)
     return _sweep(lambda values: average(mdp.backup(values)), mdp, tolerance)
 
 
@@ -118,7 +118,7 @@ def q_policy_iteration(mdp: FiniteMDP, tolerance: float | Real = TOLERANCE) -> S
     _check_discount(mdp)
 
     def q_of(policy: Float[Array, "s c"]) -> Float[Array, "s c"]:
-        average = lambda q: mdp.backup(jnp.sum(policy * q, axis=1))  # noqa: E731
+        average = lambda q: mdp.backup(jnp.sum(policy * q, axis=1))
         return _fixed_point(average, jnp.zeros_like(mdp.reward), mdp, tolerance)[0]
 
     return _improve(mdp, q_of)

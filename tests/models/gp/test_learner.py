@@ -65,7 +65,7 @@ def test_one_compile_per_capacity():
         learner(search=Search(steps=7, learning_rate=0.03, starts=2, scout_rows=20)), TRAIN, state, recorded([48], 48)
     )
     assert TRACES.count == before
-    shapes = lambda state: [leaf.shape for leaf in jax.tree.leaves(state)]  # noqa: E731
+    shapes = lambda state: [leaf.shape for leaf in jax.tree.leaves(state)]
     assert shapes(state) == shapes(jitted(one.init, KEY, TASK))
     assert state.belief.posterior.count == ROOM
 
@@ -124,7 +124,7 @@ def test_bad_data_give_a_finite_belief(name):
     prediction = predicted(state.belief)
     assert finite(prediction)
     assert (np.asarray(prediction.aleatoric) > 0).all()
-    answers = lambda belief: eqx.filter_vmap(lambda w: w.predict(jnp.ones(2), jnp.ones(1)))(belief.worlds(KEY, 2))  # noqa: E731
+    answers = lambda belief: eqx.filter_vmap(lambda w: w.predict(jnp.ones(2), jnp.ones(1)))(belief.worlds(KEY, 2))
     assert finite(jitted(answers, state.belief))
 
 

@@ -73,7 +73,7 @@ def test_padded_equals_unpadded():
 def test_a_hundred_appended_rows_change_nothing_that_a_refactoring_would_not(kernel):
     """At a noise of a tenth of the signal float32 keeps the mean to 1e-3 of its std of 1, and variances to 1 %."""
     covariance, (inputs, targets) = covariance_of(kernel, jnp.float32), rows_of(130, jnp.float32)
-    at = lambda posterior: AT(posterior, jnp.asarray(QUERIES, jnp.float32))  # noqa: E731
+    at = lambda posterior: AT(posterior, jnp.asarray(QUERIES, jnp.float32))
     start = GIVEN(covariance, inputs, targets, jnp.ones(130).at[30:].set(0.0))
     grown = APPEND_ALL(start, inputs[30:], targets[30:])
     whole = GIVEN(covariance, inputs, targets, jnp.ones(130))

@@ -104,9 +104,9 @@ class GPLearner(AbstractLearner):
         target_scale = Standardiser.fit(targets, valid)  # so that the priors see how large the remainder is
         targets = target_scale(targets - inputs @ trend)
         order, taken = spread_out(inputs, valid, min(self.max_points, data.capacity))
-        parts = lambda belief: (belief.trend, belief.input_scale, belief.target_scale)  # noqa: E731
+        parts = lambda belief: (belief.trend, belief.input_scale, belief.target_scale)
         rescaled = eqx.tree_at(parts, old, (trend, input_scale, target_scale))
-        pick = lambda values: jnp.where(taken[:, None], values[order], 0.0)  # noqa: E731
+        pick = lambda values: jnp.where(taken[:, None], values[order], 0.0)
         return rescaled, (pick(inputs), pick(targets), taken.astype(inputs.dtype))
 
 

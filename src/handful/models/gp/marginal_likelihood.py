@@ -95,7 +95,7 @@ class Priors(eqx.Module):
         signal = drawn(signal_key, self.signal, like.kernel.log_std)
         lengthscales = drawn(length_key, self.lengthscales, like.kernel.log_lengthscales)
         noise = signal + drawn(ratio_key, self.ratio, like.log_noise)
-        parts = lambda c: (c.kernel.log_lengthscales, c.kernel.log_std, c.log_noise)  # noqa: E731
+        parts = lambda c: (c.kernel.log_lengthscales, c.kernel.log_std, c.log_noise)
         return eqx.tree_at(parts, like, (lengthscales, signal, noise))
 
 

@@ -79,7 +79,7 @@ def _both(
     )  # R, made symmetric by the root and its inverse
     spread = (inverse_of(factor) @ (root[:, None] * cov)) / root[:, None]
     u, v = gaps * precise, gaps * other
-    own = lambda gaps, scaled: -0.5 * jnp.sum(gaps * scaled, axis=1) + 0.5 * jnp.sum((scaled @ spread) * scaled, axis=1)  # noqa: E731
+    own = lambda gaps, scaled: -0.5 * jnp.sum(gaps * scaled, axis=1) + 0.5 * jnp.sum((scaled @ spread) * scaled, axis=1)
     exponent = own(gaps, u)[:, None] + own(gaps, v) + (u @ spread) @ v.T
     return left.variance * right.variance * jnp.exp(exponent - 0.5 * _log_det(factor))
 
