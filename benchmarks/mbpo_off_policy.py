@@ -18,13 +18,13 @@ from handful.cli import runtime
 
 runtime.start()
 
-from handful import CartPoleSwingUp, learn  # noqa: E402 -- devices are laid out first
-from handful.agents.imagined_policy import ImaginedPolicyAgent  # noqa: E402
-from handful.agents.mbpo import mbpo  # noqa: E402
-from handful.envs.pendulum import Pendulum  # noqa: E402
-from handful.envs.registry import info_of  # noqa: E402
-from handful.training import machine  # noqa: E402
-from handful.values.dqn import DQN  # noqa: E402
+from handful import CartPoleSwingUp, learn
+from handful.agents.imagined_policy import ImaginedPolicyAgent
+from handful.agents.mbpo import mbpo
+from handful.envs.pendulum import Pendulum
+from handful.envs.registry import info_of
+from handful.training import machine
+from handful.values.dqn import DQN
 
 TASKS = {"pendulum": (Pendulum, 15), "cartpole-swingup": (CartPoleSwingUp, 25)}  # trials, as in `results/lecture`
 

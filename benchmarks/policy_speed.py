@@ -26,18 +26,18 @@ from handful.training import machine
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=1")
 runtime.start()
 
-import equinox as eqx  # noqa: E402 -- devices are laid out first
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
+import equinox as eqx
+import jax
+import numpy as np
 
-from handful.agent import AbstractAgent  # noqa: E402
-from handful.envs.cartpole_v1 import CartPoleV1  # noqa: E402
-from handful.interaction import train  # noqa: E402
-from handful.optimiser import Adam  # noqa: E402
-from handful.policy_optimization.ppo import PPO  # noqa: E402
-from handful.policy_optimization.returns import GAE  # noqa: E402
-from handful.policy_optimization.trpo import TRPO, TrustRegion  # noqa: E402
-from handful.training.system import returns_of  # noqa: E402
+from handful.agent import AbstractAgent
+from handful.envs.cartpole_v1 import CartPoleV1
+from handful.interaction import train
+from handful.optimiser import Adam
+from handful.policy_optimization.ppo import PPO
+from handful.policy_optimization.returns import GAE
+from handful.policy_optimization.trpo import TRPO, TrustRegion
+from handful.training.system import returns_of
 
 EPISODES = 20  # fresh ones of the learned policy, without noise
 _TRPO = TRPO(
