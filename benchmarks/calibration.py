@@ -24,8 +24,7 @@ import numpy as np
 
 from handful import CartPoleSwingUp, Dataset, GPLearner, LinearLearner, Task, Transition, learn, pets, pets_learner
 from handful.models.recalibrated import Recalibrated
-from handful.scores.model_score import rollout_score
-from handful.scores.recalibration import recalibrate
+from handful.scores.model_score import recalibrate, rollout_score
 from handful.scores.windows import cut
 from handful.training import machine
 from handful.training.model_fit import scores_of

@@ -236,13 +236,13 @@ def test_the_share_of_variance_is_that_of_the_signal(share, noise):
     paid = signal / signal.std() + noise * rng.normal(size=400)
     no = np.zeros(200, bool)
     halves = tuple(
-        Recording(obs[part], action[part], after[part], paid[part], no, no) for part in (slice(0, 200), slice(200, 400))
+        Recording(obs[part], action[part], after[part], paid[part], no) for part in (slice(0, 200), slice(200, 400))
     )
     assert explained(halves, (), 2) == pytest.approx(share, abs=0.12)
 
 
 def test_nothing_is_explained_where_nothing_differs():
-    one = Recording(*np.ones((3, 50, 2)), np.full(50, -1.0), np.zeros(50, bool), np.zeros(50, bool))
+    one = Recording(*np.ones((3, 50, 2)), np.full(50, -1.0), np.zeros(50, bool))
     assert explained((one, one), (), 2) is None
 
 

@@ -71,7 +71,7 @@ def test_tables_say_what_the_runs_did(two, tmp_path):
     last = np.array([33.0, 47.0, 46.5])
     assert (quick["seeds"], quick["trials"]) == ("3", "2")
     assert float(quick["mean"]) == pytest.approx(last.mean()) == float(quick["mean_at_common_steps"])
-    assert float(quick["iqm"]) == pytest.approx(interquartile_mean(last[:, None])[0])
+    assert float(quick["iqm"]) == pytest.approx(interquartile_mean(last[None])[0])
     assert [float(quick[f"steps_to_threshold_{which}"]) for which in ("least", "median", "most")] == [100, 100, 150]
     assert float(quick["wall_s_to_threshold_most"]) == pytest.approx(50)
 

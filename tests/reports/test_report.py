@@ -15,9 +15,10 @@ from handful.agents.catalogue import AGENTS
 from handful.envs.point_mass import PointMass
 from handful.errors import InputError
 from handful.reports import canvas, run_report
+from handful.reports.moving_picture import moving_picture
 from handful.reports.page import Picture
 from handful.reports.record import read
-from handful.reports.run_figures import moving_picture, other_metrics
+from handful.reports.run_figures import other_metrics
 from handful.reports.run_report import command, write_report
 from handful.reports.wording import number
 from handful.training.film import film_path, gif

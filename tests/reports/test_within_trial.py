@@ -29,7 +29,7 @@ def turning_trial():
 
 
 def test_a_forecast_goes_round_with_what_happened():
-    figure = forecast(turning_trial(), Labels(("angle [rad]", "height"), (0,), 0.1), 4, steps=21)
+    figure = forecast(turning_trial(), Labels(("angle [rad]", "height"), (0,), 0.1), 4)
     angle, height = figure.axes
     lines = {line.get_label(): line for line in angle.lines}
     np.testing.assert_allclose(lines["measured"].get_ydata(), TURNING, atol=1e-5)

@@ -6,11 +6,17 @@ from handful.scores.forecasts import QUANTILES, bands, coverage, measured, reali
 RNG_SEED = 3
 
 
+def controlled(reward, horizon, *, terminated=False):
+    """A trial under plans of a length, as far as `realised` reads it."""
+    ended = (np.arange(len(reward)) == len(reward) - 1) & terminated
+    return {"reward": reward, "plan": np.zeros((len(reward), horizon, 2)), "terminated": ended}
+
+
 @pytest.mark.parametrize("terminated", [False, True])
 @pytest.mark.parametrize("horizon", [1, 4, 9, 17])  # shorter than the trial, and longer
 def test_realised_sums_the_next_rewards(terminated, horizon):
     reward = np.random.default_rng(RNG_SEED).normal(1.3, 2.0, 11)
-    sums = realised(reward, horizon, discount=0.9, terminated=terminated)
+    sums = realised(controlled(reward, horizon, terminated=terminated), 0.9)
     assert sums.shape == reward.shape
     for start in range(len(reward)):
         window = reward[start : start + horizon]
@@ -23,7 +29,7 @@ def test_realised_sums_the_next_rewards(terminated, horizon):
 
 def test_realised_is_unknown_where_a_reward_is():
     reward = np.array([1.0, 2.0, np.nan, 4.0, 5.0, 6.0])
-    np.testing.assert_array_equal(realised(reward, 2), [3.0, np.nan, np.nan, 9.0, 11.0, np.nan])
+    np.testing.assert_array_equal(realised(controlled(reward, 2), 1.0), [3.0, np.nan, np.nan, 9.0, 11.0, np.nan])
 
 
 def test_happened_begins_at_the_start_and_ends_with_the_last_next_obs():

@@ -13,9 +13,14 @@ from handful.errors import InputError
 from handful.models.base import AbstractDynamics
 from handful.models.known import KnownDynamics
 from handful.models.recalibrated import Recalibrated
-from handful.scores import model_score, recalibration
-from handful.scores.model_score import forecasts, one_step_predictions, one_step_score, rollout_score
-from handful.scores.recalibration import recalibrate
+from handful.scores import model_score
+from handful.scores.model_score import (
+    forecasts,
+    one_step_predictions,
+    one_step_score,
+    recalibrate,
+    rollout_score,
+)
 from handful.scores.windows import cut, longest, unbroken
 from handful.types import Prediction, Transition
 from probes import linear_ensemble
@@ -236,9 +241,9 @@ def test_new_weights_compile_nothing():
     windows, trials = cut(trials_of(3, 8), 4), trials_of(3, 8)
     models = [believed(NOISE * size, [[0.1, size], [0.3, -0.2]]) for size in (1.0, 1.5)]
     one, step = (np.asarray(f(models[0])) for f in (lambda m: forecasts(KEY, m, windows), lambda m: scored(m, trials)))
-    sizes = [f._cached._cache_size() for f in (forecasts, model_score._predictions)]
+    sizes = [f._cached._cache_size() for f in (forecasts, one_step_score)]
     other, further = np.asarray(forecasts(KEY, models[1], windows)), scored(models[1], trials)
-    assert sizes == [f._cached._cache_size() for f in (forecasts, model_score._predictions)]
+    assert sizes == [f._cached._cache_size() for f in (forecasts, one_step_score)]
     assert not np.allclose(one, other)
     assert not np.allclose(step, further)
 
@@ -279,8 +284,8 @@ def test_a_factor_at_which_particles_are_lost_is_taken_only_where_all_lose_some(
         coverage, finite = 0.9 - 0.1 * abs(np.log(factor / 2)), 1.0 if factor < bursting else 0.99
         return SimpleNamespace(coverage=np.array([coverage]), finite=np.array([finite]))
 
-    monkeypatch.setattr(recalibration, "forecasts", lambda key, model, *rest, **settings: float(model.factor))
-    monkeypatch.setattr(recalibration, "rollout_score", score)
+    monkeypatch.setattr(model_score, "forecasts", lambda key, model, *rest, **settings: float(model.factor))
+    monkeypatch.setattr(model_score, "rollout_score", score)
     _, found = recalibrate(KEY, believed(NOISE), trials_of(2, 6), horizon=3)
     assert found.factor == pytest.approx(expected, rel=0.01)
     assert found.factor < bursting or not bursting

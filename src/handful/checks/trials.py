@@ -1,8 +1,8 @@
 """Trials for the checks: random ones, the first of them again, and short ones with constant actions."""
 
 import functools
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -18,6 +18,9 @@ from handful.task import Task
 SHORT = 10  # [steps] of a trial with a constant action
 LEVELS = (-1.0, -0.5, 0.5, 1.0)  # [half-ranges] that an action entry is held at, the others in the middle
 
+Verdict = Literal["ok", "off", "unknown"]
+Result = tuple[str, Verdict]  # of a check: what was found, in a sentence without its full stop
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -28,16 +31,9 @@ class Recording:
     next_obs: Float[np.ndarray, "t o"]
     reward: Float[np.ndarray, "t"]
     terminated: Bool[np.ndarray, "t"]
-    truncated: Bool[np.ndarray, "t"]
 
     def __len__(self) -> int:
         return len(self.reward)
-
-    @staticmethod
-    def joined(parts: Iterable["Recording"]) -> "Recording":
-        """All of them, one after the other."""
-        rows, names = list(parts), [field.name for field in fields(Recording)]
-        return Recording(*(np.concatenate([getattr(row, name) for row in rows]) for name in names))
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,8 @@ class Trials:
     @functools.cached_property
     def seen(self) -> Recording:
         """All random trials in a row."""
-        return Recording.joined(self.random)
+        columns = zip(*(vars(trial).values() for trial in self.random), strict=True)
+        return Recording(*map(np.concatenate, columns))
 
     @property
     def steps(self) -> int:
@@ -82,12 +79,11 @@ class SteppedEnv:
 def run(env: AbstractEnv | GymnasiumEnv, *, trials: int, steps: int, seed: int) -> Trials:
     """Random trials of at most `steps` steps, the first one again, and the short ones."""
     host, task = (SteppedEnv(env) if isinstance(env, AbstractEnv) else env), env.task
-    length = min(steps, task.horizon)
-    drawn = [_drawn(np.random.default_rng((seed, trial)), task, length) for trial in range(trials)]
-    random = tuple(_trial(host, task, seed + trial, actions) for trial, actions in enumerate(drawn))
-    again = _trial(host, task, seed, drawn[0])
-    short = tuple(_trial(host, task, seed, np.tile(action, (SHORT, 1))) for action in short_actions(task))
-    return Trials(random, again, short)
+    rngs = [np.random.default_rng((seed, trial)) for trial in range(trials)]
+    drawn = [_drawn(rng, task, min(steps, task.horizon)) for rng in rngs]
+    random = tuple(_trial(host, seed + trial, actions) for trial, actions in enumerate(drawn))
+    short = tuple(_trial(host, seed, np.tile(action, (SHORT, 1))) for action in short_actions(task))
+    return Trials(random, _trial(host, seed, drawn[0]), short)
 
 
 def most_steps(task: Task, *, trials: int, steps: int) -> int:
@@ -105,23 +101,18 @@ def short_actions(task: Task) -> list[Float[np.ndarray, "a"]]:
     return [middle, *(middle + level * half_range * entry for entry in each for level in LEVELS)]
 
 
-def own_size(env: AbstractEnv | GymnasiumEnv) -> int:
-    """The number of entries of the observation, without a reward or end that was appended to be learned."""
-    return env.task.obs_size if isinstance(env, AbstractEnv) else env.given_size
-
-
 def _drawn(rng: np.random.Generator, task: Task, length: int) -> Float[np.ndarray, "t a"]:
     if task.categorical:
         return np.eye(task.action_size, dtype=task.low.dtype)[rng.integers(task.action_size, size=length)]
     return rng.uniform(task.low, task.high, (length, task.action_size)).astype(task.low.dtype)
 
 
-def _trial(host: SteppedEnv | GymnasiumEnv, task: Task, seed: int, actions: Float[np.ndarray, "t a"]) -> Recording:
+def _trial(host: SteppedEnv | GymnasiumEnv, seed: int, actions: Float[np.ndarray, "t a"]) -> Recording:
     """A trial until the environment ends it, or the actions do."""
     obs, rows = host.reset(seed), []
     for action in actions:
         next_obs, reward, terminated, truncated = host.step(action)
-        rows.append((obs, action, next_obs, reward, terminated, truncated))
+        rows.append((obs, action, next_obs, reward, terminated))
         obs = next_obs
         if terminated or truncated:
             break

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from handful.agents.options.filled import check_least
 from handful.checks import environment, trials
-from handful.checks.finding import Finding
+from handful.checks.environment import Finding
 from handful.cli.options import Check as Options
 from handful.cli.options import check_seed
 from handful.cli.tables import show, table_of

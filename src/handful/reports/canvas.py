@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from handful.reports.wording import number
+
 PAPER, INK, QUIET, LINE, STEEL = "#ffffff", "#2c3845", "#6b7681", "#e6e8ea", "#9aa4ad"
 MEASURED, PREDICTED, TARGET = "#346da8", "#e67e34", "#3f8f66"
 DASHED = (0, (6, 2))  # lines of targets
@@ -48,6 +50,7 @@ def sheet(
 def dress(ax: Axes) -> None:
     """Give a panel the common look."""
     ax.set_prop_cycle(color=[MEASURED])
+    ax.margins(y=0.08)
     ax.set_facecolor(PAPER)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(STEEL)
@@ -55,7 +58,8 @@ def dress(ax: Axes) -> None:
     ax.grid(color=LINE, linewidth=0.8)
     ax.set_axisbelow(True)
     ax.yaxis.set_major_locator(MaxNLocator(nbins=4, min_n_ticks=2))
-    ax.yaxis.set_major_formatter(FuncFormatter(_short))
+    short = FuncFormatter(lambda value, _: number(float(value)).replace("e+0", "e").replace("e+", "e"))
+    ax.yaxis.set_major_formatter(short)
 
 
 def legend(figure: Figure, *, columns: int) -> None:
@@ -80,37 +84,28 @@ def trial_axis(ax: Axes, trials: Sequence[int]) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12, min_n_ticks=1))
 
 
-def step_axis(ax: Axes, last: int) -> None:
-    """A horizontal axis of environment steps, from 0 to the last."""
-    last = max(last, 1)
-    ax.set_xlim(-0.02 * last, 1.02 * last)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
-    ax.xaxis.set_major_formatter(FuncFormatter(in_thousands))
-
-
 def percent_axis(ax: Axes, *, bottom: int = 0, top: int = 105) -> None:
     """A vertical axis of percent."""
     ax.set_ylim(bottom, top)
     ax.set_yticks(range(0, 101, 25))
 
 
-def log_if_wide(ax: Axes, values: np.ndarray) -> bool:
-    """Make the vertical axis logarithmic where all finite values are positive and span more than a decade."""
-    values = values[np.isfinite(values)]
-    if not values.size or values.min() <= 0 or values.max() < 10 * values.min():
+def log_if_wide(ax: Axes) -> bool:
+    """Make the vertical axis logarithmic where all finite data are positive and span more than a decade."""
+    low, high = ax.dataLim.intervaly
+    if low <= 0 or high < 10 * low:
         return False
     formatter = ax.yaxis.get_major_formatter()
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1.0,) if values.max() > 100 * values.min() else (1.0, 3.0)))
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 3.0)))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(formatter)
-    ax.set_ylim(values.min() / 1.6, 1.6 * values.max())
     return True
 
 
 def limits(*values: np.ndarray, margin: float = 0.08) -> tuple[float, float]:
     """Limits around all finite values, with a margin; (0, 1) where there are none."""
-    flat = np.concatenate([np.ravel(each) for each in values])
+    flat = np.concatenate([[], *map(np.ravel, values)])
     flat = flat[np.isfinite(flat)]
     if not flat.size:
         return 0.0, 1.0
@@ -128,12 +123,3 @@ def png(figure: Figure) -> bytes:
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box is drawn instead
         figure.savefig(buffer, format="png", dpi=PIXELS, metadata={"Software": None})
     return buffer.getvalue()
-
-
-def in_thousands(value: float | int | np.number, _: int | None = None) -> str:
-    """A number of steps as a tick label: 500, 12.5k, 2.5M."""
-    return f"{value / 1e6:g}M" if abs(value) >= 1e6 else f"{value / 1e3:g}k" if abs(value) >= 1e3 else f"{value:g}"
-
-
-def _short(value: float | np.number, _: int | None = None) -> str:
-    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}").replace("e+0", "e").replace("e+", "e")

@@ -20,14 +20,8 @@ from handful.training.files import write_whole
 from handful.training.run_groups import read_groups
 
 MARKS = "Thin lines are seeds, thick lines the statistic named above each panel, shades its 95% interval."
-HELD = (
-    "The same against the wall-clock time of training, compilation included. Between the ends of its trials, and after "
-    "the last, a seed counts with its last return."
-)
-FINAL = (
-    "The return of the last trial that all seeds of a group have. Trials are those after the random one. In brackets: "
-    "95% bootstrap intervals over seeds."
-)
+HELD = "Wall-clock includes compilation. Between trials and after the last, a seed counts with its last return."
+FINAL = "Of the last trial that all seeds of a group have, not counting the random one; [95% bootstrap intervals]."
 FILES = "curves.csv holds every {} of every seed, {}.csv the tables of this page, both with all digits."
 
 
@@ -41,9 +35,13 @@ def write_comparison(paths: Sequence[Path], out: Path, threshold: float | None =
     groups, notes = read_groups(paths, threshold)
     threshold = groups[0].threshold
     common = common_steps(groups)
-    write_csv(out / "curves.csv", [row for group in groups for row in curve_rows(group, group=group.label)])
-    write_csv(out / "summary.csv", [group.as_row(common) for group in groups])
-    runs = sum(group.seeds for group in groups)
+    write_csv(out / "curves.csv", [{"group": group.label} | row for group in groups for row in curve_rows(group)])
+    write_csv(out / "summary.csv", [{"group": group.label} | group.as_row(common) for group in groups])
+    runs, line = sum(group.seeds for group in groups), " The dashed line is the return to reach."
+    pictures = [
+        Picture.drawn("against-steps", curves(groups, "env_steps"), MARKS + line * (threshold is not None), columns=1),
+        Picture.drawn("against-time", curves(groups, "wall_s"), HELD, columns=1),
+    ]
     page.write(
         out / "compare.html",
         Path(groups[0].task).name,
@@ -55,7 +53,7 @@ def write_comparison(paths: Sequence[Path], out: Path, threshold: float | None =
         ],
         notes=[*notes, *remarks(groups)],
         sections=[
-            ("Learning curves", _curves(groups)),
+            ("Learning curves", pictures),
             ("Final returns", _final(groups, common)),
             *([] if threshold is None else [_reached(groups, threshold)]),
             ("Every seed", _seeds(groups, threshold)),
@@ -76,11 +74,9 @@ def verdict(groups: Sequence[SeedGroup], common: float) -> str:
         text += f" The next is {_estimate(second)}: {follower.label}."
         return text + (" Their intervals overlap." if second.high >= best.low else "")
     text = f"Over {_seeds_of(leader)} the mean return {after} is {_estimate(best)}."
-    if leader.threshold is None:
-        return text
-    return (
-        f"{text} A return of {number(leader.threshold)} was reached by {leader.reached_count} of {_seeds_of(leader)}."
-    )
+    if leader.threshold is not None:
+        text += f" {leader.reached_count} of them reached a return of {number(leader.threshold)}."
+    return text
 
 
 def common_steps(groups: Sequence[SeedGroup]) -> float:
@@ -98,13 +94,12 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     write_whole(path, text.getvalue().encode(errors="replace"))
 
 
-def curve_rows(group: SeedGroup, /, **facts: str) -> Iterator[dict[str, Any]]:
-    """Every trial of every seed, after some facts."""
+def curve_rows(group: SeedGroup) -> Iterator[dict[str, Any]]:
+    """Every trial of every seed."""
     for curve in (run.curve for run in group.runs):
         columns = zip(curve.env_steps.astype(int), curve.wall_s, curve.returns, strict=True)
         for trial, (steps, wall, value) in enumerate(columns):
-            row = {"seed": curve.seed, "trial": trial, "env_steps": steps, "wall_s": wall, "return": value}
-            yield facts | row
+            yield {"seed": curve.seed, "trial": trial, "env_steps": steps, "wall_s": wall, "return": value}
 
 
 def command(paths: Sequence[Path], threshold: float | None, *options: str) -> str:
@@ -124,35 +119,20 @@ def reached_at(value: float | np.floating) -> str:
     return "never" if math.isinf(value) else number(float(value)) if value < 1000 else grouped(round(float(value)))
 
 
-def _curves(groups: Sequence[SeedGroup]) -> list[Block]:
-    line = "" if groups[0].threshold is None else " The dashed line is the return to reach."
-    return [
-        Picture.drawn("against-steps", curves(groups, "env_steps"), MARKS + line, columns=1),
-        Picture.drawn("against-time", curves(groups, "wall_s"), HELD, columns=1),
-    ]
-
-
 def _final(groups: Sequence[SeedGroup], common: float) -> list[Block]:
-    cells: page.Cells = {
-        "": lambda group: group.label,
-        "seeds": lambda group: str(group.seeds),
-        "trials": lambda group: str(group.trials - 1),
-        "steps": lambda group: span(group.steps),
-        "mean": lambda group: _estimate(group.mean),
-        "interquartile mean": lambda group: _estimate(group.iqm),
-        "std": lambda group: number(group.std),
-        "least and most": lambda group: f"{number(group.returns.min())}, {number(group.returns.max())}",
-    }
-    if len(groups) > 1 and any(group.steps.max() > common for group in groups):
-        cells[f"mean after {grouped(int(common))} steps"] = lambda group: _estimate(group.after(common))
-    return [page.paragraph(FINAL), page.columns(groups, cells)]
+    rows = []
+    for group in groups:
+        row = {"": group.label, "seeds": str(group.seeds), "trials": str(group.trials - 1), "steps": span(group.steps)}
+        row |= {"mean": _estimate(group.mean), "interquartile mean": _estimate(group.iqm), "std": number(group.std)}
+        row["least and most"] = f"{number(group.returns.min())}, {number(group.returns.max())}"
+        if len(groups) > 1 and any(other.steps.max() > common for other in groups):
+            row[f"mean after {grouped(int(common))} steps"] = _estimate(group.after(common))
+        rows.append(row)
+    return [page.paragraph(FINAL), page.records(rows)]
 
 
 def _reached(groups: Sequence[SeedGroup], threshold: float) -> tuple[str, list[Block]]:
-    text = (
-        f"Up to the end of the first trial with a return of {number(threshold)} or more. Seeds without one count as "
-        "never, in the median too."
-    )
+    text = "Up to the end of the first trial with such a return. Seeds without one count as never, in the median too."
     header = ["", "seeds", "steps: median", "fewest", "most", "wall-clock [s]: median", "least [s]", "most [s]"]
     rows = [
         [group.label, f"{group.reached_count} of {group.seeds}"]
@@ -163,23 +143,16 @@ def _reached(groups: Sequence[SeedGroup], threshold: float) -> tuple[str, list[B
 
 
 def _seeds(groups: Sequence[SeedGroup], threshold: float | None) -> list[Block]:
-    cells: page.Cells = {
-        "": lambda seed: seed[0],
-        "seed": lambda seed: str(seed[1].seed),
-        "trials": lambda seed: str(len(seed[1]) - 1),
-        "steps": lambda seed: grouped(int(seed[1].env_steps[-1])),
-        "wall-clock [s]": lambda seed: number(seed[1].wall_s[-1]),
-        "last return": lambda seed: number(seed[1].returns[-1]),
-        "best return": lambda seed: number(seed[1].returns.max()),
-    }
-    if threshold is not None:
-        cells[f"steps to {number(threshold)}"] = lambda seed: reached_at(seed[2])
-    seeds = [
-        (group.label, run.curve, reached)
-        for group in groups
-        for run, reached in zip(group.runs, group.reached["env_steps"], strict=True)
-    ]
-    return [page.paragraph("Each to its own last trial."), page.columns(seeds, cells)]
+    rows = []
+    for group in groups:
+        for curve, reached in zip((run.curve for run in group.runs), group.reached["env_steps"], strict=True):
+            row = {"": group.label, "seed": str(curve.seed), "trials": str(len(curve) - 1)}
+            row |= {"steps": grouped(int(curve.env_steps[-1])), "wall-clock [s]": number(curve.wall_s[-1])}
+            row |= {"last return": number(curve.returns[-1]), "best return": number(curve.returns.max())}
+            if threshold is not None:
+                row[f"steps to {number(threshold)}"] = reached_at(reached)
+            rows.append(row)
+    return [page.paragraph("Each to its own last trial."), page.records(rows)]
 
 
 def _reproduction(groups: Sequence[SeedGroup], words: str) -> list[Block]:
@@ -188,8 +161,8 @@ def _reproduction(groups: Sequence[SeedGroup], words: str) -> list[Block]:
         for group in groups
         for run in group.runs
     }
-    text = FILES.format("trial", "summary")
-    return [page.paragraph(text), page.code(words), page.details("runs", page.pairs(runs))]
+    files = page.paragraph(FILES.format("trial", "summary"))
+    return [files, page.code(words), page.details("runs", page.pairs(runs))]
 
 
 def _seeds_of(group: SeedGroup) -> str:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from handful.agents.catalogue import AGENTS, UNKNOWN, Learns
 from handful.reports import canvas
@@ -17,7 +17,7 @@ from handful.reports.canvas import INK, MEASURED, PAPER, PIXELS, PREDICTED, QUIE
 from handful.reports.record import finite
 from handful.reports.wording import count, grouped, number
 from handful.scores.groups import SeedGroup
-from handful.scores.learning_curves import Axis, Band, Curve, band, interquartile_mean, mean
+from handful.scores.learning_curves import Axis, Curve, band, interquartile_mean, mean
 
 Style = dict[str, Any]
 
@@ -52,30 +52,26 @@ def curves(groups: Sequence[SeedGroup], axis: Axis) -> Figure:
     for place, group in enumerate(groups):
         style = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place // len(COLOURS) % len(DASHES)]}
         bands = [band(group.curves, axis, statistic) for statistic in (mean, interquartile_mean)]
-        end = float(bands[0].at[-1])
-        held = any(len(curve) < len(bands[0].at) for curve in group.curves)
+        ends, _ = bands[0]
+        held = any(len(curve) < len(ends) for curve in group.curves)
         for curve in group.curves:
             thin = {"drawstyle": "steps-post" if held else "default", "linewidth": 0.8, "alpha": 0.45}
             axes[0].plot(getattr(curve, axis), finite(curve.returns), **style, **thin)
-        for ax, shown in zip(axes, bands, strict=False):
-            _band(ax, shown, style, f"{group.label} ({count(group.seeds, 'seed')})", held=held)
+        for ax, (at, shown) in zip(axes, bands, strict=False):
+            middle, low, high = finite(shown)
+            drawing: Style = {"drawstyle": "steps-post"} if held else {"marker": "o", "markersize": 3.5}
+            label = f"{group.label} ({count(group.seeds, 'seed')})"
+            ax.fill_between(at, low, high, color=style["color"], alpha=0.2, lw=0, step="post" if held else None)
+            ax.plot(at, middle, **style, **drawing, linewidth=1.9, label=label)
         if threshold is not None:
-            _share(axes[2], group.reached[axis], end, style)
-        last = max(last, end)
+            _share(axes[2], group.reached[axis], ends[-1], style)
+        last = max(last, ends[-1])
     if threshold is not None:
         for ax in axes[:2]:
             canvas.target(ax, threshold, linewidth=1.2, zorder=1)
         canvas.percent_axis(axes[2], bottom=-5, top=109)
     axes[0].set_xlim(0, 1.03 * last)
     return figure
-
-
-def _band(ax: Axes, shown: Band, style: dict, label: str, *, held: bool) -> None:
-    """A line in its interval; in steps where returns are held until the next trial ends."""
-    middle, low, high = map(finite, (shown.middle, shown.low, shown.high))
-    ax.fill_between(shown.at, low, high, color=style["color"], alpha=0.2, linewidth=0, step="post" if held else None)
-    drawing: dict[str, Any] = {"drawstyle": "steps-post"} if held else {"marker": "o", "markersize": 3.5}
-    ax.plot(shown.at, middle, **style, **drawing, linewidth=1.9, label=label)
 
 
 def _share(ax: Axes, reached: np.ndarray, end: float, style: dict) -> None:
@@ -104,7 +100,11 @@ def styles(methods: Sequence[SeedGroup]) -> dict[str, Style]:
 
 def chart(task: str, methods: Sequence[SeedGroup], drawn: dict[str, Style]) -> Figure:
     """Means over seeds as thick lines, every seed as a thin one. `drawn` are `styles`."""
-    entries, threshold = _entries(methods, drawn), methods[0].threshold
+    entries, threshold = {}, methods[0].threshold
+    for method in methods:
+        entries |= {kind_of(method).experience: {"linestyle": "none"}, method.label: drawn[method.label] | LINE}
+    if threshold is not None:
+        entries[f"solved from {number(threshold)}"] = SOLVED
     height = max(HEIGHT, ROW * len(entries) + AROUND)
     figure = Figure(figsize=(WIDTH, height), dpi=PIXELS, facecolor=PAPER, layout="constrained")
     title = f"{task}: return against samples and against wall-clock"
@@ -117,9 +117,6 @@ def chart(task: str, methods: Sequence[SeedGroup], drawn: dict[str, Style]) -> F
         if threshold is not None:
             ax.axhline(threshold, **SOLVED, zorder=4)
         _log(ax, name)
-    target = [] if threshold is None else [np.array([threshold])]
-    values = [finite(curve.returns[curve.env_steps > 0]) for method in methods for curve in method.curves]
-    axes[0].set_ylim(*canvas.limits(*values, *target))
     axes[0].set_ylabel("return of a trial", size=9, color=QUIET, labelpad=3)
     legend = figure.legend(
         [Line2D([], [], **style) for style in entries.values()], list(entries), loc="outside right upper",
@@ -129,16 +126,6 @@ def chart(task: str, methods: Sequence[SeedGroup], drawn: dict[str, Style]) -> F
         if text.get_text() in RAMPS:
             text.set(color=RAMPS[text.get_text()][1], weight="bold", size=9)
     return figure
-
-
-def _entries(methods: Sequence[SeedGroup], drawn: dict[str, Style]) -> dict[str, Style]:
-    """The lines of the legend: each kind's name and its methods, then the solved threshold."""
-    entries: dict[str, Style] = {}
-    for method in methods:
-        entries.setdefault(kind_of(method).experience, {"linestyle": "none"})
-        entries[method.label] = drawn[method.label] | LINE
-    threshold = methods[0].threshold
-    return entries if threshold is None else entries | {f"solved from {number(threshold)}": SOLVED}
 
 
 def _lines(ax: Axes, curves: Sequence[Curve], axis: Axis, style: Style) -> None:
@@ -152,15 +139,13 @@ def _lines(ax: Axes, curves: Sequence[Curve], axis: Axis, style: Style) -> None:
 
 
 def _log(ax: Axes, name: str) -> None:
-    """A logarithmic axis around the data, with labels at decades, and at three times these where they are few."""
-    low, high = ax.dataLim.minposx, ax.dataLim.x1
-    if not 0 < low <= high:
-        low, high = 1.0, 100.0
-    room = max(1.1, (high / low) ** 0.04)
+    """A logarithmic axis with labels at decades, and at three times these where they are few."""
     ax.set_xscale("log")
-    ax.set_xlim(low / room, high * room)
+    ax.margins(x=0.04)
+    if not np.isfinite(ax.dataLim.minposx):  # nothing is drawn
+        ax.set_xlim(1, 100)
+    low, high = ax.get_xlim()
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > DECADES * low else (1.0, 3.0), numticks=12))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: grouped(round(value)) if value >= 1 else number(value)))
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.tick_params(axis="x", which="minor", length=0)
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel(name, size=9, color=QUIET, labelpad=3)

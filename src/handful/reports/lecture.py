@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,11 +22,10 @@ from handful.training.run_groups import groups_of, read_runs
 Board = Sequence[SeedGroup]  # the methods on a task, kinds together
 
 READING = (
-    "A point is one row of a run's metrics: for an agent that learns trial by trial the return of a single trial, for "
-    "one that learns round by round the mean over the trials that ended in the round, exploration included. Nothing is "
-    "smoothed: curves of trials are rougher than curves of rounds, and a single trial may start in a lucky state. A "
-    "point of a mean is of all seeds after as many trials or rounds: their mean steps, seconds and return. The return "
-    "of an untrained policy before the first round has no place on a logarithmic axis."
+    "A point is a row of a run's metrics: the return of a trial, or of a round the mean over the trials that ended in "
+    "it, exploration included. Nothing is smoothed: curves of trials are rougher than curves of rounds, and a single "
+    "trial may start in a lucky state. A point of a mean is of all seeds after as many trials or rounds: their mean "
+    "steps, seconds and return. The return before the first round has no place on a logarithmic axis."
 )
 MARKS = "Thick lines are means over seeds, thin ones seeds. Dashed: tabular methods."
 LAST = "Last return: of the last trial or round that all seeds of a method have; mean, std and least over seeds."
@@ -41,14 +41,9 @@ def write_lecture(paths: Sequence[Path], out: Path, threshold: float | None = No
     tasks = boards(runs, threshold)
     methods = [method for board in tasks for method in board]
     style = styles(sorted(methods, key=_order))
-    points = [
-        row
-        for method in methods
-        for row in curve_rows(method, task=method.task, method=method.label, kind=kind_of(method).experience)
-    ]
     sections = [(Path(board[0].task).name, _section(board, style)) for board in tasks]
-    write_csv(out / "curves.csv", points)
-    write_csv(out / "ladder.csv", [row for board in tasks for row in _facts(board)])
+    write_csv(out / "curves.csv", [_facts(method) | row for method in methods for row in curve_rows(method)])
+    write_csv(out / "ladder.csv", [row for board in tasks for row in _ladder(board)])
     code = page.code(command(paths, threshold, "--lecture"))
     page.write(
         out / "lecture.html",
@@ -69,9 +64,8 @@ def boards(runs: Sequence[SeedRun], threshold: float | None = None) -> list[Boar
     """The methods on each task. Raises `InputError` where a threshold is given for runs of several tasks."""
     tasks = sorted({run.task for run in runs})
     if threshold is not None and len(tasks) > 1:
-        raise InputError(
-            f"--threshold is a return of one task, got runs of {', '.join(tasks)}; leave it out, or name runs of one"
-        )
+        found = ", ".join(tasks)
+        raise InputError(f"--threshold is a return of one task, got runs of {found}; leave it out, or name runs of one")
     return [_methods([run for run in runs if run.task == task], threshold) for task in tasks]
 
 
@@ -130,40 +124,35 @@ def _devices(method: SeedGroup) -> str:
 
 
 def _section(board: Board, style: dict[str, Style]) -> list[Block]:
-    task, threshold, text, marks = board[0].task, board[0].threshold, LAST, MARKS
-    cells: page.Cells = {
-        "": lambda method: method.label,
-        "kind": lambda method: kind_of(method).experience,
-        "steps": lambda method: span(method.steps),
-    }
-    if threshold is not None:
-        cells |= {
-            f"reached {number(threshold)}": lambda method: f"{method.reached_count} of {method.seeds}",
-            "after steps": lambda method: reached_at(_median_steps(method)),
-            "after seconds": lambda method: reached_at(np.median(method.reached["wall_s"])),
-        }
-        text = (
-            f"Steps and seconds to the end of the first trial or round with a return of {number(threshold)} or more: "
-            f"medians over seeds, seeds without one included. {LAST}"
-        )
+    task, text, marks = board[0].task, LAST, MARKS
+    if board[0].threshold is not None:
+        text = "Steps and seconds to the end of the first trial or round with that return are medians over all seeds, "
+        text += f"those without one included. {LAST}"
         marks += " Dotted: the solved threshold."
-    cells |= {
-        "last return": lambda method: number(method.mean.middle),
-        "std": lambda method: number(method.std),
-        "least": lambda method: number(method.returns.min()),
-        "device": _devices,
-    }
     file = re.sub(r"[^\w.-]+", "-", task).strip("-")
     picture = Picture.drawn(file, chart(Path(task).name, board, style), marks, wide=True)
-    return [page.paragraph(text), picture, page.columns(_ranked(board), cells)]
+    return [page.paragraph(text), picture, page.records([_cells(method) for method in _ranked(board)])]
 
 
-def _facts(board: Board) -> Iterator[dict]:
-    common = common_steps(board)
+def _cells(method: SeedGroup) -> dict[str, str]:
+    """A row of the table on the page."""
+    row = {"": method.label, "kind": kind_of(method).experience, "steps": span(method.steps)}
+    if method.threshold is not None:
+        row[f"reached {number(method.threshold)}"] = f"{method.reached_count} of {method.seeds}"
+        row["after steps"] = reached_at(_median_steps(method))
+        row["after seconds"] = reached_at(np.median(method.reached["wall_s"]))
+    row |= {"last return": number(method.mean.middle), "std": number(method.std)}
+    return row | {"least": number(method.returns.min()), "device": _devices(method)}
+
+
+def _facts(method: SeedGroup) -> dict[str, Any]:
+    return {"task": method.task, "method": method.label, "kind": kind_of(method).experience}
+
+
+def _ladder(board: Board) -> Iterator[dict[str, Any]]:
     for method in _ranked(board):
-        kind, scores = kind_of(method), method.as_row(common)
-        facts = {"task": method.task, "method": scores.pop("group"), "kind": kind.experience, "learns": kind.what}
-        yield facts | {"device": _devices(method)} | scores
+        facts = _facts(method) | {"learns": kind_of(method).what, "device": _devices(method)}
+        yield facts | method.as_row(common_steps(board))
 
 
 def _remarks(methods: Sequence[SeedGroup]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from handful.reports import canvas
 from handful.reports.canvas import INK, MEASURED, PREDICTED, STEEL
 from handful.reports.page import Block, Picture, paragraph
 from handful.reports.record import Arrays, Labels, finite
-from handful.reports.trial_figures import forecast
+from handful.reports.trial_figures import READING, forecast
 from handful.scores.metrics import WIDE
 
 WHEN = {"before": (STEEL, "before recalibration"), "after": (MEASURED, "after")}
@@ -46,21 +46,18 @@ class ModelRecord:
 def calibration(record: ModelRecord) -> Iterator[Block]:
     """Coverage of central bands of each probability."""
     held_out = ", ".join(map(str, record.scores["split"]["held_out"]))
-    yield paragraph(
-        f"On held-out trials ({held_out}). Calibration one step ahead says little about many steps, so both are shown."
-    )
+    yield paragraph(f"On held-out trials ({held_out}). Calibration of one step says little about many; both are shown.")
     levels = np.linspace(0, 1, 41)
     figure, panels = _one_and_far(record, "Coverage of central bands", "probability of the band [%]", height=1.75)
     for ax, name in panels:
         ax.plot([0, 100], [0, 100], color=canvas.TARGET, linestyle=canvas.DASHED, linewidth=1.4, label="calibrated")
         for pit, colour, label in record.both(name):
-            held = [100 * np.mean(np.abs(pit - 0.5) <= level / 2) for level in levels]  # NaN is never held
-            ax.plot(100 * levels, held, color=colour, linewidth=2, label=label)
+            held = [np.mean(np.abs(pit - 0.5) <= level / 2) for level in levels]  # NaN is never held
+            ax.plot(100 * levels, 100 * np.array(held), color=colour, linewidth=2, label=label)
         canvas.percent_axis(ax)
         ax.set_xlim(0, 100)
     caption = (
-        "A band of 60% should contain 60 of 100 measurements. Below the green line the model is overconfident, above "
-        "it underconfident."
+        "Bands of 60% should contain 60 of 100 measurements. Below the line: overconfident. Above: underconfident."
     )
     yield Picture.drawn("calibration", figure, caption)
 
@@ -68,9 +65,8 @@ def calibration(record: ModelRecord) -> Iterator[Block]:
 def histogram(record: ModelRecord) -> Iterator[Block]:
     """Histograms of the probability integral transform."""
     edges = np.linspace(0, 1, _BINS + 1)
-    figure, panels = _one_and_far(
-        record, "Rank of the measurement in its forecast", "from lowest to highest", height=1.1
-    )
+    title = "Rank of the measurement in its forecast"
+    figure, panels = _one_and_far(record, title, "from lowest to highest", height=1.1)
     for ax, name in panels:
         canvas.target(ax, 1, "calibrated", zorder=3)
         for pit, colour, label in record.both(name):
@@ -79,29 +75,27 @@ def histogram(record: ModelRecord) -> Iterator[Block]:
                 height = np.histogram(pit, edges)[0] * _BINS / pit.size
                 ax.stairs(height, edges, color=colour, fill=filled, alpha=0.8 if filled else 1, label=label, lw=1.6)
         ax.set(xlim=(0, 1), ylim=(0, None))
-    caption = (
-        "Of a calibrated forecast all bars are level. A hill in the middle: underconfident. High ends: overconfident. "
-        "A slope: the mean is biased."
-    )
+    caption = "Level bars: calibrated. A hill: underconfident. High ends: overconfident. A slope: the mean is biased."
     yield Picture.drawn("ranks", figure, caption)
 
 
 def coverage(record: ModelRecord) -> Iterator[Block]:
     """Coverage of the 90 % band, by steps ahead."""
     panels = ["all entries", "each entry, recalibrated"]
-    figure, axes = _by_step(record, "Coverage of the 90% band, by steps ahead", panels, height=1.25, legend_rows=2)
+    title = "Coverage of the 90% band, by steps ahead"
+    figure, axes, steps = _by_step(record, title, panels, height=1.25, legend_rows=2)
     for values, colour, label in record.both("coverage"):
-        _line(axes[0], 100 * values.mean(1), color=colour, linewidth=2, label=label)
+        axes[0].plot(steps, 100 * values.mean(1), color=colour, linewidth=2, label=label)
     now = record.arrays.get("coverage_after", record.arrays["coverage_before"])
     for name, values, share in zip(record.names[:ENTRIES_SHOWN], now.T, np.linspace(0, 1, now.shape[1]), strict=False):
         label = " " + name.split(" [")[0]  # Matplotlib leaves out labels that begin with an underscore
-        _line(axes[1], 100 * values, linewidth=1.3, color=PALE + share * (DARK - PALE), label=label)
-    for ax in axes:
-        canvas.target(ax, 100 * WIDE, "calibrated" if ax is axes[0] else None)
-        label = "least coverage that is trusted" if ax is axes[0] else None
-        canvas.target(ax, 100 * record.scores["trusted_coverage"], label, color=PREDICTED, linestyle=(0, (1, 1.2)))
-        canvas.percent_axis(ax)
+        axes[1].plot(steps, 100 * values, linewidth=1.3, color=PALE + share * (DARK - PALE), label=label)
     axes[1].legend(ncols=3, fontsize=7.5, framealpha=0.85, edgecolor="none", labelcolor=INK, columnspacing=1.2)
+    least, dotted = 100 * record.scores["trusted_coverage"], (0, (1, 1.2))
+    for ax in axes:
+        canvas.target(ax, 100 * WIDE, "calibrated")
+        canvas.target(ax, least, "least coverage that is trusted", color=PREDICTED, linestyle=dotted)
+        canvas.percent_axis(ax)
     caption = "The trust horizon is the last step before the upper curve first falls below the dotted line."
     yield Picture.drawn("coverage", figure, caption, columns=2)
 
@@ -109,15 +103,14 @@ def coverage(record: ModelRecord) -> Iterator[Block]:
 def growth(record: ModelRecord) -> Iterator[Block]:
     """Error and spread, by steps ahead."""
     panels = ["error of the mean (1: predicts only the mean change)", "spread over error (1: calibrated)"]
-    figure, axes = _by_step(record, "Error and spread, by steps ahead", panels, height=1.1)
+    figure, axes, steps = _by_step(record, "Error and spread, by steps ahead", panels, height=1.1)
     for ax, name in zip(axes, ("nrmse", "spread_skill"), strict=True):
         for values, colour, label in record.both(name):
-            _line(ax, finite(values).mean(1), color=colour, linewidth=2, label=label)
-        ax.set_ylim(0, max(1.05, canvas.limits(*_heights(ax))[1]))
+            ax.plot(steps, finite(values).mean(1), color=colour, linewidth=2, label=label)
         canvas.target(ax, 1, "one")
+        ax.set_ylim(bottom=0)
     caption = (
-        "Above: the error, over the std of the change in as many steps. Below: whether the spread of the particles "
-        "grows as the error does."
+        "Above: error over the std of the change in as many steps. Below: does the particles' spread grow likewise?"
     )
     yield Picture.drawn("growth", figure, caption)
 
@@ -127,11 +120,8 @@ def held_out_trial(record: ModelRecord) -> Iterator[Block]:
     trial = {name: finite(array) for name, array in record.arrays.items()}
     dt, unit = (record.config["dt"], "s") if record.config["timed"] else (1.0, "steps")
     labels = Labels(record.names, tuple(record.config["angles"]), dt, unit)
-    caption = (
-        "A held-out trial, or its first stretch without a gap. From each dotted line the model predicts the effect of "
-        "the trial's own actions. Blue should stay inside the bands, and the bands should be narrow."
-    )
-    figure = forecast(trial, labels, int(record.arrays["number"]), steps=len(trial["obs"]))
+    figure = forecast(trial, labels, int(record.arrays["number"]))
+    caption = f"A held-out trial, or its first stretch without a gap. {READING}"
     yield Picture.drawn("forecast", figure, caption, columns=4)
 
 
@@ -146,12 +136,9 @@ def uncertainty(record: ModelRecord) -> Iterator[Block]:
             at = _binned(value, record.arrays[name][:, index])
             ax.plot(*at, "o-", color=colour, markersize=3.5, linewidth=1.6, label=label)
         ax.vlines(value, 0, 0.045, transform=ax.get_xaxis_transform(), color=INK, alpha=0.3, linewidth=0.7)
-        ax.set_ylim(0, canvas.limits(np.zeros(1), *_heights(ax), margin=0.15)[1])
+        ax.set_ylim(bottom=0)
     axes[0].set_xlim(-_REACH - 0.2, _REACH + 0.2)
-    caption = (
-        "Each tick is a held-out transition. Where the epistemic part is large, trials in that region would improve "
-        "the model most; the aleatoric part no data reduce."
-    )
+    caption = "Ticks are held-out transitions. More data reduce the epistemic part alone, most where it is large."
     yield Picture.drawn("uncertainty", figure, caption)
 
 
@@ -164,20 +151,12 @@ def _one_and_far(
     return figure, zip(axes, ("pit_one", "pit_far"), strict=True)
 
 
-def _by_step(record: ModelRecord, title: str, names: list[str], **layout: Any) -> tuple[Figure, list[Axes]]:
-    """A sheet of panels over the steps ahead."""
+def _by_step(record: ModelRecord, title: str, names: list[str], **layout: Any) -> tuple[Figure, list[Axes], range]:
+    """A sheet of panels over the steps ahead, and these steps."""
     figure, axes = canvas.sheet(title, names, "steps ahead", **layout)
-    steps = len(record.arrays["coverage_before"])
-    axes[0].set_xlim(0 if steps > 1 else 0.5, steps + 0.5)
-    return figure, axes
-
-
-def _line(ax: Axes, values: np.ndarray, **style: Any) -> None:
-    ax.plot(np.arange(1, len(values) + 1), values, **style)
-
-
-def _heights(ax: Axes) -> list[np.ndarray]:
-    return [np.asarray(line.get_ydata(), float) for line in ax.lines]
+    last = len(record.arrays["coverage_before"])
+    axes[0].set_xlim(0 if last > 1 else 0.5, last + 0.5)
+    return figure, axes, range(1, last + 1)
 
 
 def _binned(value: Float[np.ndarray, "b"], std: Float[np.ndarray, "b"]) -> Float[np.ndarray, "2 k"]:

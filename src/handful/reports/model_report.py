@@ -10,7 +10,7 @@ from handful.reports import page
 from handful.reports.model_figures import ModelRecord
 from handful.reports.page import Block
 from handful.reports.run_report import parameter_table
-from handful.reports.wording import number, percent
+from handful.reports.wording import number
 from handful.training.model_folder import ModelFolder
 
 ONE_STEP = {
@@ -54,11 +54,10 @@ def write_model_report(folder: ModelFolder) -> None:
 def verdict(scores: dict[str, Any]) -> str:
     """Up to how many steps ahead the model can be trusted, in a sentence."""
     rollout = _final(scores)["rollout"]
-    steps, last = rollout["trust_horizon"], rollout["steps"][-1]
+    steps, last, least = rollout["trust_horizon"], rollout["steps"][-1], scores["trusted_coverage"]
     if steps == 0:
-        least = percent(scores["trusted_coverage"])
-        return f"Not to be trusted: one step ahead its 90% band contains less than {least} of the measurements."
-    held = f"its 90% band contains {percent(rollout['coverage']['mean'][-1])} of the measurements."
+        return f"Not to be trusted: one step ahead its 90% band contains less than {least:.0%} of the measurements."
+    held = f"its 90% band contains {rollout['coverage']['mean'][-1]:.0%} of the measurements."
     text = f"To be trusted over all {last} steps that were tried; at the last {held}"
     if steps < last:
         text = f"To be trusted {steps} steps ahead; {last} steps ahead {held}"
@@ -88,8 +87,7 @@ def table_rollout(scores: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
 def all_scores(record: ModelRecord) -> Iterator[Block]:
     """The tables of scores, and the configuration."""
     yield page.paragraph(
-        "Means over the entries of the observation, in stds of the change: an error of 1 predicts only the mean "
-        "change. scores.json holds the same for each entry."
+        "Means over the entries of the observation, in stds of the change. scores.json holds the same for each entry."
     )
     yield page.table(*table_one_step(record.scores)) + "<br>" + page.table(*table_rollout(record.scores))
     shown = {name: str(value) for name, value in record.config.items() if name not in {"kind", "notes"}}
@@ -111,16 +109,16 @@ def _headline(scores: dict[str, Any]) -> page.Tiles:
     last, covered, covered_before = rollout["steps"][-1], rollout["coverage"]["mean"], before["coverage"]["mean"]
     tiles = [
         ("trust horizon", f"{rollout['trust_horizon']} steps", f"{before['trust_horizon']} before recalibration"),
-        (f"coverage of the 90% band, step {last}", percent(covered[-1]), f"{percent(covered_before[-1])} before"),
+        (f"coverage of the 90% band, step {last}", f"{covered[-1]:.0%}", f"{covered_before[-1]:.0%} before"),
         ("error one step ahead", _number(one_step["nrmse"]["mean"]), "1: predicts only the mean change"),
         (f"error {last} steps ahead", _number(rollout["nrmse"]["mean"][-1]), "of the particles' mean"),
     ]
-    if found:
-        return [
-            *tiles,
-            ("factor on every std", _number(found["factor"]), f"for one step alone {_number(found['one_step'])}"),
-        ]
-    return [(*tile[:2], "") for tile in tiles[:2]] + tiles[2:]
+    if not found:
+        return [(*tile[:2], "") for tile in tiles[:2]] + tiles[2:]
+    return [
+        *tiles,
+        ("factor on every std", _number(found["factor"]), f"for one step alone {_number(found['one_step'])}"),
+    ]
 
 
 def _warnings(scores: dict[str, Any]) -> Iterator[str]:
@@ -148,7 +146,7 @@ def _subtitle(split: dict[str, list[int]]) -> str:
 
 
 def _trials(numbers: Sequence[int]) -> str:
-    return f"trial{'s' if len(numbers) != 1 else ''} {', '.join(map(str, numbers))}"
+    return f"trial{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers))}"
 
 
 def _number(value: float | None) -> str:

@@ -44,7 +44,6 @@ class Picture:
 
 Block = Picture | str  # str: HTML, as the functions below make it
 Maker = Callable[[Any], Iterable[Block]]  # of a record
-Cells = dict[str, Callable[[Any], str]]  # of a row, by the header of the column
 Tiles = Sequence[tuple[str, str, str]]  # numbers at the top of a page: label, value, remark
 
 
@@ -74,9 +73,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def columns(rows: Iterable[Any], cells: Cells) -> str:
-    """A table with a row for each object."""
-    return table(list(cells), [[cell(row) for cell in cells.values()] for row in rows])
+def records(rows: Sequence[Mapping[str, str]]) -> str:
+    """A table of rows with the same columns, by name."""
+    return table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 def pairs(facts: Mapping[str, str]) -> str:

@@ -130,8 +130,8 @@ class Record:
 
     @cached_property
     def best(self) -> Row:
-        best = self.best_of(row.trial for row in self.rows)
-        return next(row for row in self.rows if row.trial == best)
+        """The first of the rows with the greatest finite return."""
+        return max(self.rows, key=lambda row: row.return_ if math.isfinite(row.return_) else -math.inf)
 
     @property
     def solved_return(self) -> float | None:
@@ -155,20 +155,13 @@ def read(folder: RunFolder) -> Record:
 
     Raises `InputError` where there is no configuration or no finished trial.
     """
-    config = folder.config()
+    config, advice = folder.config(), f"go on with: handful train --resume {folder.path}"
     if not folder.state_path.exists():
-        raise InputError(
-            f"{folder.path} holds no finished trial yet, so there is nothing to report; go on with: handful train "
-            f"--resume {folder.path}"
-        )
-    rows, summary, notes = folder.rows(), {}, []
-    if (folder.path / "summary.json").exists():
-        summary = folder.summary()
-    else:
-        notes.append(
-            "The run stopped before its end, so baselines, device and versions were not recorded. "
-            f"Go on with: handful train --resume {folder.path}"
-        )
+        raise InputError(f"{folder.path} holds no finished trial yet, so there is nothing to report; {advice}")
+    rows, notes = folder.rows(), []
+    summary = folder.summary() if (folder.path / "summary.json").exists() else {}
+    if not summary:
+        notes.append(f"The run stopped before its end, so baselines, device and versions were not recorded; {advice}")
     trials: dict[int, Arrays] = {}
     for row in rows:
         try:

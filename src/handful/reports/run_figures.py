@@ -5,23 +5,22 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from handful.errors import InputError
 from handful.reports import canvas
-from handful.reports.animation import animate
 from handful.reports.canvas import DOTS, INK, MEASURED, PAPER, PREDICTED, STEEL
 from handful.reports.page import Block, Picture, paragraph
 from handful.reports.record import Record
-from handful.reports.trial_figures import trial_of_round, visited
 from handful.reports.wording import count, grouped, number
 from handful.scores.forecasts import coverage as coverage_of
-from handful.scores.forecasts import realised_in
+from handful.scores.forecasts import realised
 from handful.scores.metrics import WIDE
 
 BASELINES = {"zero action": (STEEL, (0, (1, 1.2))), "random": ("#8c6bb1", (0, (4, 2)))}
-SHADES = np.array([[0.98, 0.84, 0.62], [0.35, 0.62, 0.76], [0.13, 0.27, 0.46]])  # from the first trial to the last
+SHADES = LinearSegmentedColormap.from_list("trials", ["#fad69e", "#599ec2", "#214575"])  # from the first to the last
 DRAWN = ("planned_return", "model_nll", "model_rmse", "plan_ms_p50", "plan_ms_p99")  # metrics with figures of their own
 
 # Titles and meanings of further metrics, in the order of their panels. Any other metric is drawn under its name.
@@ -38,23 +37,8 @@ KNOWN = {
     "loss": ("loss", "the distance of values from their targets"),
     "td_error": ("temporal-difference error", "the distance of values from their targets"),
     "value": ("value", "the return that the learned values predict; far above all returns, they have diverged"),
-    "explained_variance": ("variance explained by the value",
-                           "1 is a perfect value function, 0 no better than a constant"),
-}  # fmt: skip
-
-
-def moving_picture(record: Record) -> Iterator[Block]:
-    """The film or the animation of the best trial, or a sentence that says why there is none."""
-    best, unit = record.best.trial, record.words.unit
-    try:
-        trial, file, data, seconds = _film(record) if record.films else _animation(record)
-    except InputError as error:
-        yield paragraph(f"There is no animation of the best {unit}: {error}.")
-        return
-    shown = f"The best {unit}, number {best}" if trial == best else f"{unit.capitalize()} {trial}"
-    shown += f": {trial_of_round(record, trial)}" if record.by_rounds else ""
-    shown += f"; the best, {best}, was not filmed" if trial != best else ""
-    yield Picture(file, data, f"{shown}, in real time{seconds}, repeated.")
+    "explained_variance": ("variance explained by the value", "1 is perfect, 0 no better than a constant"),
+}
 
 
 def learning_curve(record: Record) -> Iterator[Block]:
@@ -65,7 +49,7 @@ def learning_curve(record: Record) -> Iterator[Block]:
     for name, values in record.baselines.items():
         colour, dashes = BASELINES.get(name, (STEEL, "--"))
         ax.axhspan(np.nanmin(values), np.nanmax(values), color=colour, alpha=0.16, linewidth=0)
-        ax.axhline(float(np.nanmean(values)), color=colour, linestyle=dashes, linewidth=1.4, label=name)
+        canvas.target(ax, float(np.nanmean(values)), name, color=colour, linestyle=dashes)
     if record.solved_return is not None:
         canvas.target(ax, record.solved_return, "solved")
     if np.isfinite(planned := record.column("planned_return")).any():
@@ -73,14 +57,10 @@ def learning_curve(record: Record) -> Iterator[Block]:
     ax.plot(record.places, record.column("return"), **DOTS, label="achieved")
     caption = "Blue is the return of each trial; more is better."
     if record.by_rounds:
-        caption = (
-            "The mean return of the trials that ended in each round, exploration noise included; more is better. "
-            "Round 0 is one trial of the untrained policy."
-        )
+        caption = "The mean return of the trials that ended in each round, exploration noise included; more is better. "
+        caption += "Round 0 is one trial of the untrained policy."
     if record.planned:
-        caption += (
-            " Orange is the return that the controller predicted while it acted; far above blue, its model was wrong."
-        )
+        caption += " Orange is the return that the controller predicted; far above blue, its model was wrong."
     if record.baselines:
         episodes = count(max(map(len, record.baselines.values())), "episode")
         caption += f" The flat lines are the same task without learning, with the range over {episodes}."
@@ -89,16 +69,15 @@ def learning_curve(record: Record) -> Iterator[Block]:
 
 def other_metrics(record: Record) -> Iterator[Block]:
     """A panel for each metric that has no figure of its own, whichever the agent reports."""
-    known = [name for name in KNOWN if name in record.metrics]
-    names = known + [name for name in record.metrics if name not in (*KNOWN, *DRAWN)]
-    if not names:
+    known = {name: KNOWN[name] for name in KNOWN if name in record.metrics}
+    titles = {name: title for name, (title, _) in known.items()}
+    titles |= {name: name for name in record.metrics if name not in (*KNOWN, *DRAWN)}
+    if not titles:
         return
-    titles = [KNOWN.get(name, (name,))[0] for name in names]
-    figure, axes = _sheet(record, "Metrics of the agent", titles, height=0.78, legend_rows=0)
-    for ax, name in zip(axes, names, strict=True):
+    figure, axes = _sheet(record, "Metrics of the agent", [*titles.values()], height=0.78, legend_rows=0)
+    for ax, name in zip(axes, titles, strict=True):
         ax.plot(*record.metrics[name], **DOTS | {"markersize": 3, "linewidth": 1.5})
-        ax.set_ylim(canvas.limits(record.metrics[name][1]))
-    meanings = "; ".join(f"{KNOWN[name][0].split(' [')[0]}: {KNOWN[name][1]}" for name in known)
+    meanings = "; ".join(f"{title.split(' [')[0]}: {meaning}" for title, meaning in known.values())
     yield paragraph(
         f"What the agent reports of its own learning; each point is the mean over the updates of a {record.words.unit}."
     )
@@ -109,28 +88,25 @@ def planned_by_trial(record: Record) -> Iterator[Block]:
     """Planned against realised return at every control step, coloured by trial."""
     if not record.planned:
         return
-    figure, (ax,) = canvas.sheet(
-        "Planned and realised, every control step", ["realised return over the same steps"],
-        "planned return over the horizon", height=2.6, legend_rows=0,
-    )  # fmt: skip
+    title, panel = "Planned and realised, every control step", "realised return over the same steps"
+    figure, (ax,) = canvas.sheet(title, [panel], "planned return over the horizon", height=2.6, legend_rows=0)
     values = []
     for (trial, arrays), share in zip(record.planned.items(), np.linspace(0, 1, len(record.planned)), strict=True):
-        pairs = np.stack([arrays["planned_return"], realised_in(arrays, record.discount)])
+        pairs = np.stack([arrays["planned_return"], realised(arrays, record.discount)])
         pairs = pairs[:, np.isfinite(pairs).all(0)]
         if not pairs.size:
             continue
         values.append(pairs)
-        colour = [float(np.interp(share, [0, 0.5, 1], channel)) for channel in SHADES.T]
+        colour, middle = to_rgb(SHADES(share)), pairs.mean(1).tolist()
+        ink = PAPER if sum(colour) < 1.7 else INK
         ax.scatter(*pairs, s=7, color=colour, alpha=0.55, linewidths=0)
-        ax.scatter(*pairs.mean(1), s=130, color=[colour], edgecolors=INK, linewidths=0.9, zorder=4)
-        middle, ink = pairs.mean(1).tolist(), PAPER if sum(colour) < 1.7 else INK
+        ax.scatter(*middle, s=130, color=[colour], edgecolors=INK, linewidths=0.9, zorder=4)
         ax.annotate(str(trial), middle, ha="center", va="center", size=7.5, color=ink, zorder=5)
-    ends = canvas.limits(*values) if values else (0.0, 1.0)
+    ends = canvas.limits(*values)
     ax.plot(ends, ends, color=STEEL, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
     ax.set(xlim=ends, ylim=ends)
     caption = (
-        "Each dot is a control step, each numbered circle the mean of a trial. On the dashed line the prediction was "
-        "right; below it the controller was too optimistic."
+        "Dots are control steps, circles means of trials. On the dashed line plans were right, below too optimistic."
     )
     yield Picture.drawn("planned-by-trial", figure, caption)
 
@@ -148,10 +124,8 @@ def coverage(record: Record) -> Iterator[Block]:
         text = ax.annotate(f"{share:.0f}", (place, share), (0, 7), textcoords="offset points", ha="center", size=8.5)
         text.set(color=INK, path_effects=[withStroke(linewidth=3, foreground=PAPER)])
     canvas.percent_axis(ax, top=114)
-    caption = (
-        "How often the blue line of the forecasts lay inside the 90% band, over all entries and all steps ahead. Below "
-        "90% the model is overconfident, above it underconfident."
-    )
+    caption = "How often the blue line of the forecasts lay inside the 90% band, over all entries and steps ahead. "
+    caption += "Below 90% the model is overconfident, above it underconfident."
     yield Picture.drawn("coverage", figure, caption)
 
 
@@ -163,11 +137,9 @@ def model_scores(record: Record) -> Iterator[Block]:
     figure, axes = _sheet(record, "One-step predictions", names, height=0.98, legend_rows=0)
     for ax, name in zip(axes, ("model_nll", "model_rmse"), strict=True):
         ax.plot(record.places, record.column(name), **DOTS)
-    canvas.log_if_wide(axes[1], record.column("model_rmse"))
-    caption = (
-        "One step ahead, on each trial before the model saw it, in stds of the change in a step. Less is better in "
-        "both: the likelihood also judges the predicted uncertainty, the RMSE only the mean."
-    )
+    canvas.log_if_wide(axes[1])
+    caption = "Of each trial before the model saw it, in stds of the change in a step; less is better. "
+    caption += "The likelihood also judges the predicted uncertainty, the RMSE only the mean."
     yield Picture.drawn("model-scores", figure, caption)
 
 
@@ -176,17 +148,15 @@ def planning_time(record: Record) -> Iterator[Block]:
     if not {"plan_ms_p50", "plan_ms_p99"} & record.metrics.keys():
         return
     figure, (ax,) = _sheet(record, "Time of a control step", height=2.1)
-    shown = [record.column("plan_ms_p99"), record.column("plan_ms_p50")]
-    ax.plot(record.places, shown[0], "--", **DOTS, color=STEEL, label="slowest 1% [ms]")
-    ax.plot(record.places, shown[1], **DOTS, label="median [ms]")
+    ax.plot(record.places, record.column("plan_ms_p99"), "--", **DOTS, color=STEEL, label="slowest 1% [ms]")
+    ax.plot(record.places, record.column("plan_ms_p50"), **DOTS, label="median [ms]")
     caption = "The time to plan and execute a control step, on this machine."
     if record.task:
         step = 1e3 * record.labels.dt
         canvas.target(ax, step, "real time")
-        shown.append(np.array([step]))
         caption += f" Below the green line ({number(step)} ms) the controller keeps up with the real system."
-    if not canvas.log_if_wide(ax, np.concatenate(shown)):
-        ax.set_ylim(0, canvas.limits(*shown, margin=0.15)[1])
+    if not canvas.log_if_wide(ax):
+        ax.set_ylim(bottom=0)
     yield Picture.drawn("planning-time", figure, caption)
 
 
@@ -196,39 +166,27 @@ def wall_time(record: Record) -> Iterator[Block]:
     figure, (ax,) = canvas.sheet(f"Seconds of each {unit}", [""], unit, height=2.1)
     trials = [row.trial for row in record.rows]
     rest = np.maximum(np.diff(record.column("wall_s"), prepend=0.0) - fit, 0.0)
-    learning = "learning" if record.by_rounds else "fitting the model"
-    ax.bar(trials, fit, 0.62, color=STEEL, label=learning)
+    ax.bar(trials, fit, 0.62, color=STEEL, label="learning" if record.by_rounds else "fitting the model")
     ax.bar(trials, rest, 0.62, bottom=fit, color=MEASURED, label="acting and all else")
     canvas.trial_axis(ax, trials)
     caption = f"Wall-clock time. The first {unit}s include compilation."
     if record.by_rounds and not record.hosted:
         caption += " Acting on a simulator is compiled into one program with learning, and counts as learning."
     if record.by_rounds and record.last.trial >= 2:  # one round before the last has compiled
-        before = record.rows[-2]
-        steps, seconds = record.last.env_steps - before.env_steps, record.last.wall_s - before.wall_s
-        caption += f" The last round made {grouped(round(steps / seconds))} steps a second."
+        before, last = record.rows[-2:]
+        speed = (last.env_steps - before.env_steps) / (last.wall_s - before.wall_s)
+        caption += f" The last round made {grouped(round(speed))} steps a second."
     yield Picture.drawn("wall-time", figure, caption)
-
-
-def _film(record: Record) -> tuple[int, str, bytes, str]:
-    """Trial, file, data and length of the film of the best trial, or of the last one filmed where the best was not."""
-    trial = record.best.trial if record.best.trial in record.films else max(record.films)
-    return trial, f"videos/trial-{trial:03d}.gif", record.films[trial], ""
-
-
-def _animation(record: Record) -> tuple[int, str, bytes, str]:
-    if record.env is None or not record.trials:
-        raise InputError("this environment was not filmed, and cannot be drawn at the recorded observations")
-    trial = record.best_of(record.trials)
-    seconds = number(len(record.trials[trial]["reward"]) * record.labels.dt)
-    return trial, "videos/best-trial.gif", animate(record.env, visited(record.trials[trial])), f" ({seconds} s)"
 
 
 def _sheet(record: Record, title: str, names: Sequence[str] = ("",), **layout: Any) -> tuple[Figure, list[Axes]]:
     """A sheet of panels over the rows of the run."""
     figure, axes = canvas.sheet(title, names, "environment steps" if record.by_rounds else "trial", **layout)
     if record.by_rounds:
-        canvas.step_axis(axes[0], record.last.env_steps)
+        last = max(record.last.env_steps, 1)
+        axes[0].set_xlim(-0.02 * last, 1.02 * last)
+        axes[0].xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+        axes[0].xaxis.set_major_formatter(EngFormatter(sep=""))  # 500, 12.5k, 2.5M
     else:
         canvas.trial_axis(axes[0], record.places)
     return figure, axes

@@ -14,12 +14,12 @@ from handful.agents.options.filled import flag, words_of
 from handful.reports import page
 from handful.reports import run_figures as by_row
 from handful.reports import trial_figures as in_trial
+from handful.reports.moving_picture import moving_picture
 from handful.reports.page import Block
 from handful.reports.record import Record, read
 from handful.reports.wording import count, duration, grouped, number
 from handful.training.run import Row, RunFolder, table_of
 
-DEFAULTS = {"agent": "pets"}  # of options that `handful train` gives a value when they are left out
 COLUMNS = {  # what the columns of the metrics mean, where the name does not say it
     "planned_return": "the mean planned reward of a step, times the steps of the trial",
     "model_nll": "of the model that controlled the trial, before it saw it",
@@ -53,12 +53,11 @@ def parameter_table(parameters: dict[str, dict[str, float | None]] | None) -> It
     """A table of fitted parameters, as `fitted_parameters` of a model gives them; nothing where there are none."""
     if parameters:
         yield page.paragraph(
-            "Physical parameters of the final model. The std is that of the approximate posterior, the prior std that "
-            "of the prior at the guess, both in the parameter's own units."
+            "Of the final model, each in its own units: std of the approximate posterior, prior std at the guess."
         )
-        columns = ("guess", "prior_std", "fitted", "std")
-        rows = [[name, *(number(row.get(column)) for column in columns)] for name, row in parameters.items()]
-        yield page.table(["parameter", *(column.replace("_", " ") for column in columns)], rows)
+        columns = {"guess": "guess", "prior std": "prior_std", "fitted": "fitted", "std": "std"}
+        rows = [[name, *(number(row.get(key)) for key in columns.values())] for name, row in parameters.items()]
+        yield page.table(["parameter", *columns], rows)
 
 
 def all_metrics(record: Record) -> Iterator[Block]:
@@ -67,10 +66,8 @@ def all_metrics(record: Record) -> Iterator[Block]:
     meant = "; ".join(f"{name}: {COLUMNS[name]}" for name in columns if name in COLUMNS)
     text = "metrics.csv holds the same with all digits. "
     if record.by_rounds:
-        text += (
-            "A row is a round, and row 0 the untrained policy. return is the mean over the trials that ended in the "
-            "round, or that of the trial shown where none ended; fit_s is the time of learning. "
-        )
+        text += "A row is a round, row 0 the untrained policy; return: the mean of the trials that ended in the round, "
+        text += "or that of the trial shown where none ended; fit_s: the time of learning. "
     yield page.paragraph(text + f"{meant}." * bool(meant))
     yield page.table(columns, rows)
 
@@ -79,16 +76,14 @@ def reproduction(record: Record) -> Iterator[Block]:
     """The command, the machine and the configuration."""
     versions = record.summary.get("versions") or {"handful": record.config.get("handful", "not recorded")}
     machine = {"device": record.summary.get("device", "not recorded"), **versions}
-    yield page.paragraph(
-        "This command starts the same run. On the same machine with the same versions all numbers but times are equal."
-    )
+    yield page.paragraph("The same run; with the same machine and versions all numbers but times are equal.")
     yield page.code(command(record.config))
     yield page.pairs({name: str(value) for name, value in machine.items()})
     yield page.details("config.json", page.code(json.dumps(record.config, indent=2)))
 
 
 SECTIONS: dict[str, tuple[page.Maker, ...]] = {
-    "Learning": (by_row.moving_picture, by_row.learning_curve),
+    "Learning": (moving_picture, by_row.learning_curve),
     "Metrics of the agent": (by_row.other_metrics,),
     "Fitted parameters": (lambda record: parameter_table(record.summary.get("parameters")),),
     "Planned and realised returns": (in_trial.planned_returns, by_row.planned_by_trial),
@@ -151,12 +146,10 @@ def table(record: Record) -> tuple[list[str], list[list[str]]]:
 def command(config: dict[str, Any]) -> str:
     """The command line that starts the same run; options of the agent at their defaults are left out."""
     words, agent = ["handful", "train", str(config.get("task", "TASK"))], config.get("agent", "pets")
-    of_run = ("agent", "trials", "seeds" if config.get("seeds") else "seed", "refit_every", "float64")
-    for name in of_run:
+    for name in ("agent", "trials", "seeds" if config.get("seeds") else "seed", "refit_every", "float64"):
         value = config.get(name)
-        if value is None or value is False or DEFAULTS.get(name) == value:
-            continue
-        words += [flag(name)] if value is True else [flag(name), str(value)]
+        if value is not None and value is not False and (name, value) != ("agent", "pets"):
+            words += [flag(name)] if value is True else [flag(name), str(value)]
     kind = AGENTS[agent].options if agent in AGENTS else None
     return shlex.join(words + words_of(kind, config.get("given", {})))
 

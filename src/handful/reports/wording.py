@@ -28,11 +28,6 @@ def count(value: int, noun: str) -> str:
     return f"{value} {noun}" + ("" if value == 1 else "s")
 
 
-def percent(share: float) -> str:
-    """A share, in whole percent."""
-    return f"{100 * share:.0f}%"
-
-
 def duration(seconds: float) -> str:
     """Seconds up to ten minutes, then minutes up to two hours, then hours.
 

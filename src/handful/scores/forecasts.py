@@ -11,22 +11,15 @@ from handful.scores.windows import unwound
 QUANTILES = ((1 - WIDE) / 2, 0.25, 0.5, 0.75, (1 + WIDE) / 2)  # the edges of both bands and the median
 
 
-def realised(
-    reward: Float[np.ndarray, "t"], horizon: int, *, discount: float = 1.0, terminated: bool = False
-) -> Float[np.ndarray, "t"]:
-    """For each step, the discounted sum of its reward and the `horizon - 1` after it.
+def realised(trial: dict[str, np.ndarray], discount: float) -> Float[np.ndarray, "t"]:
+    """For each step, the discounted sum of rewards over the planning horizon of the trial's controller.
 
     After termination rewards are zero; after truncation they are unknown, and the sum is NaN.
     """
-    after = np.full(horizon, 0.0 if terminated else np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([reward, after]), horizon)
-    return windows[: len(reward)] @ discount ** np.arange(horizon)
-
-
-def realised_in(trial: dict[str, np.ndarray], discount: float) -> Float[np.ndarray, "t"]:
-    """`realised` over the planning horizon of the trial's controller."""
-    ended = bool(trial["terminated"][-1:].any())
-    return realised(trial["reward"], trial["plan"].shape[1], discount=discount, terminated=ended)
+    horizon = trial["plan"].shape[1]
+    after = np.full(horizon, 0.0 if trial["terminated"][-1:].any() else np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([trial["reward"], after]), horizon)
+    return windows[:-1] @ discount ** np.arange(horizon)
 
 
 def measured(trial: dict[str, np.ndarray]) -> Float[np.ndarray, "s t o"]:
@@ -55,11 +48,6 @@ def coverage(trial: dict[str, np.ndarray], angles: tuple[int, ...] = ()) -> floa
 
     A forecast with a particle that is not finite misses.
     """
-    particles, truth = (going_on(one, angles)[..., 1:, :] for one in (trial["fan_obs"], measured(trial)))
+    particles, truth = (unwound(one, angles)[..., 1:, :] for one in (trial["fan_obs"], measured(trial)))
     pit = pit_samples(jnp.asarray(truth, float), jnp.moveaxis(jnp.asarray(particles, float), 1, 0))
     return float(coverage_of(pit, WIDE).mean())
-
-
-def going_on(trajectory: Float[np.ndarray, "*b t o"], angles: tuple[int, ...]) -> Float[np.ndarray, "*b t o"]:
-    """`unwound`: trajectories from one start agree in their angles even where a sensor jumps by a turn."""
-    return np.asarray(unwound(jnp.asarray(trajectory, float), angles))

@@ -98,7 +98,7 @@ class SeedGroup:
 
     def as_row(self, common: float) -> dict[str, Any]:
         """All scores by name, for a table; `common` are steps that all seeds have taken, `inf` stands for never."""
-        row = {"group": self.label, "seeds": self.seeds, "trials": self.trials - 1}
+        row: dict[str, Any] = {"seeds": self.seeds, "trials": self.trials - 1}
         row |= {"env_steps_least": int(self.steps.min()), "env_steps_most": int(self.steps.max())}
         for name, value in {"mean": self.mean, "iqm": self.iqm, "mean_at_common_steps": self.after(common)}.items():
             row |= {name: value.middle, f"{name}_low": value.low, f"{name}_high": value.high}
@@ -136,10 +136,10 @@ def unequal_seeds(group: SeedGroup) -> Iterator[str]:
     """Sentences on trials that not all seeds have, and on seeds that repeat."""
     lengths = [len(run.curve) for run in group.runs]
     if max(lengths) > group.trials:
-        yield (
-            f"Seeds of {group.label} have from {min(lengths) - 1} to {max(lengths) - 1} trials; curves and tables "
-            f"end with trial {group.trials - 1}, which all of them have."
+        text = (
+            f"Seeds of {group.label} have from {min(lengths) - 1} to {max(lengths) - 1} trials; curves and tables end"
         )
+        yield f"{text} with trial {group.trials - 1}, which all of them have."
     twice = [seed for seed, count in Counter(curve.seed for curve in group.curves).items() if count > 1]
     if twice:
         yield f"{group.label} holds seed {twice[0]} more than once: such runs are no independent samples."

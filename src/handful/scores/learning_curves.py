@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float
 
 Axis = Literal["env_steps", "wall_s"]
 AXES: tuple[Axis, ...] = get_args(Axis)
-Statistic = Callable[[Float[np.ndarray, "*b s k"]], Float[np.ndarray, "*b k"]]  # over seeds, at k places
+Statistic = Callable[[Float[np.ndarray, "*b s"]], Float[np.ndarray, "*b"]]  # over seeds
 
 LEVEL = 0.95  # of the intervals
 RESAMPLES = 2000
-_AT_ONCE = 50  # places whose resamples are held in memory together
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,7 @@ class Curve:
         return float(min(getattr(self, axis)[self.returns >= threshold], default=np.inf))
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """A statistic over seeds with its interval."""
 
     middle: float
@@ -56,68 +54,54 @@ class Estimate:
     high: float
 
 
-@dataclass(frozen=True)
-class Band:
-    """A statistic over seeds with its interval, at the ends of trials."""
-
-    at: Float[np.ndarray, "k"]
-    middle: Float[np.ndarray, "k"]
-    low: Float[np.ndarray, "k"]  # NaN with a single seed
-    high: Float[np.ndarray, "k"]
-
-
-def band(curves: Sequence[Curve], axis: Axis, statistic: Statistic) -> Band:
-    """The statistic at the end of each trial of any seed, once all seeds have one; returns are held until the next.
+def band(
+    curves: Sequence[Curve], axis: Axis, statistic: Statistic
+) -> tuple[Float[np.ndarray, "k"], Float[np.ndarray, "3 k"]]:
+    """The ends of all trials, once all seeds have one, and estimates there; returns are held until the next end.
 
     If all trials have one length, that is once for each trial, and nothing is held.
     """
     begins = max(getattr(curve, axis)[0] for curve in curves)
     ends = np.unique(np.concatenate([getattr(curve, axis) for curve in curves]))
     at = ends[ends >= begins]
-    values = np.stack([curve.held(axis, at) for curve in curves])
-    return Band(at, statistic(values), *interval(values, statistic))
+    values = np.stack([curve.held(axis, at) for curve in curves], axis=1)
+    return at, np.array([estimate(each, statistic) for each in values]).T
 
 
 def estimate(values: Float[np.ndarray, "s"], statistic: Statistic) -> Estimate:
     """The statistic of one number a seed."""
-    (low,), (high,) = interval(values[:, None], statistic)
-    return Estimate(float(statistic(values[:, None])[0]), float(low), float(high))
+    return Estimate(float(statistic(values[None])[0]), *interval(values, statistic))
 
 
-def mean(values: Float[np.ndarray, "*b s k"]) -> Float[np.ndarray, "*b k"]:
+def mean(values: Float[np.ndarray, "*b s"]) -> Float[np.ndarray, "*b"]:
     """The mean over seeds."""
-    return values.mean(-2)
+    return values.mean(-1)
 
 
-def interquartile_mean(values: Float[np.ndarray, "*b s k"]) -> Float[np.ndarray, "*b k"]:
+def interquartile_mean(values: Float[np.ndarray, "*b s"]) -> Float[np.ndarray, "*b"]:
     """The mean over the seeds without the `floor(s / 4)` least and as many greatest.
 
-    >>> interquartile_mean(np.array([[-90.0], [1.0], [3.0], [8.0], [70.0]])).tolist()
+    >>> interquartile_mean(np.array([[-90.0, 1.0, 3.0, 8.0, 70.0]])).tolist()
     [4.0]
 
     Source: [Agarwal21] section 4.3. Deviates: no.
     """
-    count = values.shape[-2]
-    return np.sort(values, axis=-2)[..., count // 4 : count - count // 4, :].mean(-2)
+    count = values.shape[-1]
+    return np.sort(values)[..., count // 4 : count - count // 4].mean(-1)
 
 
 def interval(
-    values: Float[np.ndarray, "s k"], statistic: Statistic, *, level: float = LEVEL, resamples: int = RESAMPLES
-) -> tuple[Float[np.ndarray, "k"], Float[np.ndarray, "k"]]:
+    values: Float[np.ndarray, "s"], statistic: Statistic, *, level: float = LEVEL, resamples: int = RESAMPLES
+) -> tuple[float, float]:
     """The percentile bootstrap interval of the statistic, over seeds resampled with replacement.
 
-    The same seeds are drawn at all places, always with the same random numbers. NaN with a single seed.
+    Always with the same random numbers. NaN with a single seed.
 
     Source: [Agarwal21] section 4.1. Deviates: a comparison is of one task, so there is one stratum, the group.
     """
-    seeds, places = values.shape
-    if seeds < 2:
-        return np.full(places, np.nan), np.full(places, np.nan)
-    drawn = np.random.default_rng(0).integers(seeds, size=(resamples, seeds))
+    if len(values) < 2:
+        return np.nan, np.nan
+    drawn = np.random.default_rng(0).integers(len(values), size=(resamples, len(values)))
+    redone = np.sort(statistic(values[drawn]))
     outside = int(resamples * (1 - level) / 2)  # resamples beyond either end
-    low, high = np.empty(places), np.empty(places)
-    for start in range(0, places, _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        redone = np.sort(statistic(values[drawn, part]), axis=0)
-        low[part], high[part] = redone[outside], redone[-1 - outside]
-    return low, high
+    return float(redone[outside]), float(redone[-1 - outside])

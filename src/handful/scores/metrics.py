@@ -11,17 +11,18 @@ from jax.scipy.special import ndtr, ndtri
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Int
 
-from handful.models.score import infinite, nll_mixture
+from handful.models.score import infinite
 
 LEVELS = np.arange(1, 20) / 20  # probabilities at which calibration is measured
 WIDE = 0.9  # probability of the central band behind trust horizons and figures
 BANDS = (0.5, WIDE, 0.95)  # probabilities of bands whose coverage and width are reported
+CONSTANT_NLL = 0.5 * np.log(2 * np.pi * np.e)  # [nats] of the Gaussian with mean and std of the targets, in their stds
 _HALVINGS = 40  # of an interval, after which float32 sees no difference
 
 
-def nrmse(error: Float[Array, "b *c"], scale: Float[Array, "*c"]) -> Float[Array, "*c"]:
-    """Root mean squared error over `scale`, the std of the targets: 1 predicts only their mean."""
-    return infinite(jnp.sqrt(jnp.mean(error**2, 0)) / scale)
+def nrmse(error: Float[Array, "b *c"]) -> Float[Array, "*c"]:
+    """Root mean squared error; of errors in stds of the targets, 1 predicts only their mean."""
+    return infinite(sharpness(error**2))
 
 
 def r2(error: Float[Array, "b *c"], change: Float[Array, "b *c"]) -> Float[Array, "*c"]:
@@ -31,16 +32,6 @@ def r2(error: Float[Array, "b *c"], change: Float[Array, "b *c"]) -> Float[Array
     """
     moved = jnp.sum(change**2, 0)
     return 1 - infinite(jnp.sum(error**2, 0)) / jnp.where(moved > 0, moved, jnp.nan)
-
-
-def nll_gaussian(y: Float[Array, "*b"], mean: Float[Array, "*b"], std: Float[Array, "*b"]) -> Float[Array, "*b"]:
-    """Negative log-density [nats]; given the moments of a mixture, its moment-matched one."""
-    return nll_mixture(y, mean[None], std[None])
-
-
-def constant_nll(std: Float[Array, "*c"]) -> Float[Array, "*c"]:
-    """The mean negative log-density [nats] of the Gaussian with mean and std of the targets."""
-    return 0.5 * jnp.log(2 * jnp.pi * jnp.e) + jnp.log(std)
 
 
 def crps_mixture(y: Float[Array, "*b"], mean: Float[Array, "m *b"], std: Float[Array, "m *b"]) -> Float[Array, "*b"]:
@@ -55,10 +46,7 @@ def crps_mixture(y: Float[Array, "*b"], mean: Float[Array, "m *b"], std: Float[A
 
 def crps_samples(y: Float[Array, "*b"], samples: Float[Array, "p *b"]) -> Float[Array, "*b"]:
     """As `crps_mixture`, an unbiased estimate from at least two independent samples."""
-    count = samples.shape[0]
-    rank = jnp.arange(1, count + 1).reshape(-1, *[1] * y.ndim)
-    between = 2 * jnp.sum((2 * rank - count - 1) * jnp.sort(samples, 0), 0) / (count * (count - 1))
-    return infinite(jnp.abs(samples - y).mean(0) - between / 2)
+    return energy_score(y[..., None], samples[..., None])
 
 
 def energy_score(y: Float[Array, "*b o"], samples: Float[Array, "p *b o"]) -> Float[Array, "*b"]:
@@ -97,15 +85,9 @@ def coverage(pit: Float[Array, "b *c"], level: float | Float[Array, ""]) -> Floa
     return jnp.mean(jnp.abs(pit - 0.5) <= level / 2, axis=0)
 
 
-def calibration_curve(pit: Float[Array, "b *c"], levels: Float[np.ndarray, "l"] = LEVELS) -> Float[Array, "l *c"]:
-    """`coverage` at each level: calibrated on the diagonal, overconfident below it."""
-    return jax.lax.map(lambda level: coverage(pit, level), jnp.asarray(levels, float))
-
-
 def ece(pit: Float[Array, "b *c"], levels: Float[np.ndarray, "l"] = LEVELS) -> Float[Array, "*c"]:
-    """Expected calibration error: the mean distance of the calibration curve from the diagonal."""
-    diagonal = jnp.asarray(levels, float).reshape(-1, *[1] * (pit.ndim - 1))
-    return jnp.abs(calibration_curve(pit, levels) - diagonal).mean(0)
+    """Expected calibration error: the mean distance of `coverage` from the level."""
+    return jax.lax.map(lambda level: jnp.abs(coverage(pit, level) - level), jnp.asarray(levels, float)).mean(0)
 
 
 def width_mixture(mean: Float[Array, "m *b"], std: Float[Array, "m *b"], level: float) -> Float[Array, "*b"]:
@@ -137,7 +119,7 @@ def spread_over_skill(error: Float[Array, "b *c"], var: Float[Array, "b *c"]) ->
 
     0 where either is not finite; NaN where both are zero.
     """
-    predicted, measured = sharpness(var), jnp.sqrt(jnp.mean(error**2, 0))
+    predicted, measured = sharpness(var), sharpness(error**2)
     return jnp.where(jnp.isfinite(predicted) & jnp.isfinite(measured), predicted / measured, 0.0)
 
 

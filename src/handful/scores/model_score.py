@@ -1,9 +1,11 @@
-"""Scores of a model on held-out trials: one step ahead, and over whole rollouts.
+"""Scores of a model on held-out trials, one step ahead and over whole rollouts, and its recalibration.
 
 All scores are in stds of the change: an error of 1 in an entry predicts only its mean change.
 """
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax
@@ -14,17 +16,20 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from handful.data.angles import shorter_way
 from handful.data.scaling import scale_of
 from handful.models.base import AbstractDynamics
-from handful.models.score import FLOOR, in_worlds
+from handful.models.recalibrated import Recalibrated
+from handful.models.score import FLOOR, in_worlds, nll_mixture
 from handful.policies.simple import OpenLoop
 from handful.propagation.trajectory_sampling import TSInf
 from handful.scores import metrics
-from handful.scores.windows import Windows, unwound
+from handful.scores.windows import STARTS, Windows, cut, unwound
 from handful.types import Transition
 
 HORIZON = 25  # [steps] of rollouts
 STEPS = (1, 5, 10, 20)  # ahead, at which tables hold the scores of rollouts, and at the last step
 PARTICLES = 60  # of a rollout; rounded up to a multiple of the model's worlds
 TRUSTED = 0.8  # least coverage of the 90 % band: below it, misses are twice as frequent as predicted
+SEARCHED = (0.1, 10.0)  # interval of factors on the predicted stds that is searched
+_HALVINGS = 10  # of the interval's logarithm: the factor is found within 0.5 %
 
 
 class OneStepScore(eqx.Module):
@@ -74,24 +79,12 @@ class OneStepPrediction(eqx.Module):
     std: Float[Array, "m b o"]
 
 
-def one_step_score(
-    key: PRNGKeyArray, model: AbstractDynamics, trials: Mapping[int, Transition], *, angles: tuple[int, ...] = ()
-) -> OneStepScore:
-    """Score a model on all transitions of `trials`, as the mixture over its worlds."""
-    return _score(one_step_predictions(key, model, trials, angles=angles))
-
-
+@eqx.filter_jit
 def one_step_predictions(
     key: PRNGKeyArray, model: AbstractDynamics, trials: Mapping[int, Transition], *, angles: tuple[int, ...] = ()
 ) -> OneStepPrediction:
-    """The predictions that `one_step_score` scores."""
-    return _predictions(key, model, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *trials.values()), angles)
-
-
-@eqx.filter_jit
-def _predictions(
-    key: PRNGKeyArray, model: AbstractDynamics, rows: Transition, angles: tuple[int, ...]
-) -> OneStepPrediction:
+    """Predictions of all transitions of `trials`, and their errors."""
+    rows = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *trials.values())
     change = shorter_way(rows.next_obs - rows.obs, angles)
     scale = scale_of(change.std(0), jnp.abs(rows.obs).max(0))
     model_mean = jax.vmap(model.predict)(rows.obs, rows.action)
@@ -106,6 +99,33 @@ def _predictions(
         epistemic=model_mean.epistemic / scale**2,
         mean=mean / scale,
         std=jnp.maximum(jnp.sqrt(each.aleatoric) / scale, FLOOR),
+    )
+
+
+@eqx.filter_jit
+def one_step_score(
+    key: PRNGKeyArray, model: AbstractDynamics, trials: Mapping[int, Transition], *, angles: tuple[int, ...] = ()
+) -> OneStepScore:
+    """Score a model on all transitions of `trials`, as the mixture over its worlds."""
+    predicted = one_step_predictions(key, model, trials, angles=angles)
+    change, error, mixture = predicted.change, predicted.error, (predicted.mean, predicted.std)
+    total = predicted.aleatoric + predicted.epistemic
+    nll, pit = nll_mixture(change, *mixture).mean(0), metrics.pit_mixture(change, *mixture)
+    return OneStepScore(
+        nrmse=metrics.nrmse(error),
+        r2=metrics.r2(error, change),
+        nll=nll,
+        nll_matched=nll_mixture(error, jnp.zeros_like(error[None]), jnp.sqrt(total)[None]).mean(0),
+        skill=metrics.CONSTANT_NLL - nll,
+        crps=metrics.crps_mixture(change, *mixture).mean(0),
+        ece=metrics.ece(pit),
+        coverage=jnp.stack([metrics.coverage(pit, level) for level in metrics.BANDS]),
+        width=jnp.stack([metrics.width_mixture(*mixture, level).mean(0) for level in metrics.BANDS]),
+        sharpness=metrics.sharpness(total),
+        aleatoric=metrics.sharpness(predicted.aleatoric),
+        epistemic=metrics.sharpness(predicted.epistemic),
+        spread_skill=metrics.spread_over_skill(error, total),
+        pit=pit,
     )
 
 
@@ -136,7 +156,7 @@ def rollout_score(particles: Float[Array, "s p h o"], windows: Windows) -> Rollo
     error = truth - samples.mean(0)
     pit = metrics.pit_samples(truth, samples)
     return RolloutScore(
-        nrmse=metrics.nrmse(error, jnp.ones(error.shape[1:])),
+        nrmse=metrics.nrmse(error),
         coverage=metrics.coverage(pit, metrics.WIDE),
         crps=metrics.crps_samples(truth, samples).mean(0),
         energy=metrics.energy_score(truth, samples).mean(0),
@@ -146,24 +166,50 @@ def rollout_score(particles: Float[Array, "s p h o"], windows: Windows) -> Rollo
     )
 
 
-@eqx.filter_jit
-def _score(predicted: OneStepPrediction) -> OneStepScore:
-    change, error, mixture = predicted.change, predicted.error, (predicted.mean, predicted.std)
-    total, one = predicted.aleatoric + predicted.epistemic, jnp.ones(error.shape[1])
-    nll, pit = metrics.nll_mixture(change, *mixture).mean(0), metrics.pit_mixture(change, *mixture)
-    return OneStepScore(
-        nrmse=metrics.nrmse(error, one),
-        r2=metrics.r2(error, change),
-        nll=nll,
-        nll_matched=metrics.nll_gaussian(error, jnp.zeros_like(error), jnp.sqrt(total)).mean(0),
-        skill=metrics.constant_nll(one) - nll,
-        crps=metrics.crps_mixture(change, *mixture).mean(0),
-        ece=metrics.ece(pit),
-        coverage=jnp.stack([metrics.coverage(pit, level) for level in metrics.BANDS]),
-        width=jnp.stack([metrics.width_mixture(*mixture, level).mean(0) for level in metrics.BANDS]),
-        sharpness=metrics.sharpness(total),
-        aleatoric=metrics.sharpness(predicted.aleatoric),
-        epistemic=metrics.sharpness(predicted.epistemic),
-        spread_skill=metrics.spread_over_skill(error, total),
-        pit=pit,
-    )
+@dataclass(frozen=True)
+class Calibration:
+    """The factor and the coverage it gives."""
+
+    factor: float  # whose coverage at the horizon is nearest to 90 %
+    coverage: float  # at that factor
+    before: float  # at factor one
+    one_step: float  # factor that fits single steps best; rollouts need another
+    horizon: int
+
+
+def recalibrate(
+    key: PRNGKeyArray,
+    belief: AbstractDynamics,
+    trials: Mapping[int, Transition],
+    *,
+    horizon: int = HORIZON,
+    angles: tuple[int, ...] = (),
+    particles: int = PARTICLES,
+    starts: int = STARTS,
+) -> tuple[Recalibrated, Calibration]:
+    """The model with the factor at which its 90 % band covers 90 % of `trials`, `horizon` steps ahead.
+
+    Bisection on the factor's logarithm, with the same worlds and noise for every factor. A factor at which a particle
+    becomes infinite counts as too large, and is taken only where all factors tried do that.
+
+    Raises `InputError` where no trial is as long as the horizon.
+    """
+    step_key, roll_key = jax.random.split(key)
+    windows = cut(trials, horizon, angles=angles, starts=starts)
+    tried: dict[float, tuple[float, bool]] = {}  # coverage at each factor, and whether a particle became infinite
+
+    def wide(factor: float) -> bool:
+        fan = forecasts(roll_key, Recalibrated(belief, factor), windows, angles=angles, particles=particles)
+        score = rollout_score(fan, windows)
+        tried[factor] = float(score.coverage[-1].mean()), float(score.finite[-1]) < 1
+        return tried[factor][0] >= metrics.WIDE or tried[factor][1]
+
+    wide(1.0)
+    low, high = map(math.log, SEARCHED)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if wide(math.exp(middle)) else (middle, high)
+    factor = min(tried, key=lambda factor: (tried[factor][1], abs(tried[factor][0] - metrics.WIDE)))
+    predicted = one_step_predictions(step_key, belief, trials, angles=angles)
+    one_step = float(metrics.residual_factor(predicted.error, predicted.aleatoric + predicted.epistemic))
+    return Recalibrated(belief, factor), Calibration(factor, tried[factor][0], tried[1.0][0], one_step, horizon)

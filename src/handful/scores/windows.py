@@ -1,13 +1,14 @@
 """Windows of held-out trials: initial observations, actions, and the measurements that followed."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from handful.data.angles import shorter_way
+from handful.data.angles import Numbers, shorter_way
 from handful.data.scaling import scale_of
 from handful.errors import InputError
 from handful.types import Transition
@@ -45,7 +46,7 @@ def cut(
     if horizon < 1 or not windows:
         raise InputError(
             f"rollouts need trials of at least {max(horizon, 1)} unbroken steps, and the longest has "
-            f"{max((len(obs) - 1 for obs, _ in pieces), default=0)}; choose a shorter horizon or hold out longer trials"
+            f"{longest(trials, angles)}; choose a shorter horizon or hold out longer trials"
         )
     size = np.abs(np.concatenate([obs for obs, _ in pieces])).max(0)
     spread = np.stack([obs[1:] - obs[0] for obs, _ in windows]).std(0)
@@ -60,12 +61,12 @@ def longest(trials: Mapping[int, Transition], angles: tuple[int, ...] = ()) -> i
     return max((len(obs) - 1 for trial in trials.values() for obs, _ in unbroken(trial, angles)), default=0)
 
 
-def unwound(trajectory: Float[Array, "*b t o"], angles: tuple[int, ...]) -> Float[Array, "*b t o"]:
-    """The trajectory with angles that go on past a half turn."""
+def unwound(trajectory: Numbers, angles: tuple[int, ...]) -> Numbers:
+    """A trajectory "*b t o" with angles that go on past a half turn, wherever the sensor jumps by a turn."""
     if not angles:
         return trajectory
-    turned = jnp.unwrap(trajectory, axis=-2)
-    return jnp.where(np.isin(np.arange(trajectory.shape[-1]), angles), turned, trajectory)
+    of: Any = np if isinstance(trajectory, np.ndarray) else jnp
+    return of.where(np.isin(np.arange(trajectory.shape[-1]), angles), of.unwrap(trajectory, axis=-2), trajectory)
 
 
 def unbroken(trial: Transition, angles: tuple[int, ...] = ()) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -77,8 +78,6 @@ def unbroken(trial: Transition, angles: tuple[int, ...] = ()) -> list[tuple[np.n
     breaks = np.flatnonzero((gap > _BREAK * np.maximum(obs.std(0), 1e-6)).any(1)) + 1
     pieces = []
     for start, stop in zip([0, *breaks], [*breaks, len(obs)], strict=True):
-        steps = shorter_way(next_obs[start:stop] - obs[start:stop], angles)
-        wound = np.concatenate([obs[start : start + 1], next_obs[start:stop]])
-        going_on = obs[start] + np.concatenate([np.zeros((1, obs.shape[1])), np.cumsum(steps, 0)])
-        pieces.append((np.where(np.isin(np.arange(obs.shape[1]), angles), going_on, wound), actions[start:stop]))
+        seen = np.concatenate([obs[start : start + 1], next_obs[start:stop]])
+        pieces.append((unwound(seen, angles), actions[start:stop]))
     return pieces

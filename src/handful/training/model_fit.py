@@ -18,14 +18,15 @@ from handful.propagation.fan import fan
 from handful.scores.model_score import (
     HORIZON,
     PARTICLES,
+    Calibration,
     OneStepScore,
     RolloutScore,
     forecasts,
     one_step_predictions,
     one_step_score,
+    recalibrate,
     rollout_score,
 )
-from handful.scores.recalibration import Calibration, recalibrate
 from handful.scores.windows import Windows, cut, longest, unbroken
 from handful.task import Task
 from handful.types import Transition

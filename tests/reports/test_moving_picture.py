@@ -7,7 +7,7 @@ from PIL import Image
 
 from handful.envs.point_mass import PointMass
 from handful.errors import InputError
-from handful.reports.animation import animate
+from handful.reports.moving_picture import animate
 from handful.training.film import LINGER_MS
 
 
