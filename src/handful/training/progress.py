@@ -16,7 +16,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from handful.training.loop import Stage
+from handful.training.loop import Observer, Stage
 from handful.training.run import Row
 from handful.training.tally import Recorded, Tally
 
@@ -50,7 +50,7 @@ def observer_for(
 
 
 @dataclasses.dataclass
-class PlainProgress:
+class PlainProgress(Observer):
     """One line a stage; with several seeds, of their mean return and the least."""
 
     console: Console
