@@ -49,7 +49,7 @@ def resumed(path: Path, trials: int | None) -> Place:
         )
     config |= {} if trials is None else {"trials": trials}
     seeds = [config.get("seed", 0)] if isinstance(folder, RunFolder) else seeds_of(config["seeds"])
-    done = max(folder.done(seed) for seed in seeds) - 1
+    done = max(folder.member(seed).done for seed in seeds) - 1
     if config["trials"] < done:
         raise InputError(
             f"--trials can only raise the number: {path} holds {done} {words_of(config).unit}s already, "

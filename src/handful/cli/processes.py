@@ -59,7 +59,7 @@ def _run(line: Sequence[str], running: list[subprocess.Popen[str]], prefix: str)
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=os.environ | _alone(),
+            env=_alone(),
             text=True,
             process_group=0,
         ) as process,
@@ -83,9 +83,7 @@ def _keep_to(core: int) -> None:
 
 
 def _alone() -> dict[str, str]:
-    """Variables for a process that has one core, and may share an accelerator with its like."""
-    devices = r"--xla_force_host_platform_device_count=\d+"
-    flags = re.sub(devices, "", os.environ.get("XLA_FLAGS", ""))
-    return {"XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count=1".strip()} | {
-        "XLA_PYTHON_CLIENT_PREALLOCATE": os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    }
+    """The environment of a process that has one core, and may share an accelerator with its like."""
+    flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", os.environ.get("XLA_FLAGS", ""))
+    flags = f"{flags} --xla_force_host_platform_device_count=1".strip()
+    return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ, "XLA_FLAGS": flags}

@@ -5,60 +5,40 @@ from pathlib import Path
 from typing import Any
 
 from handful.errors import InputError
-from handful.training.files import read_json, write_json
-from handful.training.run import GROUP, RunFolder, is_group
+from handful.training.files import Folder, damaged
+from handful.training.run import GROUP, RunFolder, check_free
 
 MOST = 1000  # seeds of a group: past that a range is a slip of the hand
 
 
-class GroupFolder:
+class GroupFolder(Folder):
     """A folder with `group.json` and a run folder `seed-N` for each seed.
 
-    `group.json` is written first, and holds all that makes the run folders.
+    `group.json` is written first, and holds all that makes the run folders: what all seeds share, and `seeds`.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    CONFIG, REMEDY = GROUP, "restore it, or start a new group"
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any]) -> "GroupFolder":
         """A new group. Raises `InputError` where the folder already holds runs."""
-        if is_group(path) or (path / "config.json").exists():
-            raise InputError(
-                f"{path} already holds a run; go on with --resume {path}, or choose another folder with --out"
-            )
+        check_free(path)
         group = cls(path)
         group.write_config(config)
         return group
 
-    def write_config(self, config: dict[str, Any]) -> None:
-        write_json(self.path / GROUP, config)
-
     def config(self) -> dict[str, Any]:
-        """The configuration that all seeds share, and `seeds`. Raises `InputError` where it is damaged."""
-        path, remedy = self.path / GROUP, "restore it, or start a new group"
-        config = read_json(path, remedy)
+        """Raises `InputError` where it is missing or damaged, or names no seeds."""
+        config = super().config()
         try:
             seeds_of(config["seeds"])
         except (AttributeError, KeyError, TypeError, InputError) as error:
-            raise InputError(f"{path} is missing or damaged ({type(error).__name__}); {remedy}") from error
+            raise damaged(self.config_path, error, self.REMEDY) from error
         return config
 
-    def member(self, seed: int) -> Path:
-        return self.path / f"seed-{seed}"
-
-    def done(self, seed: int) -> int:
-        """The number of stages of a seed that are saved."""
-        return RunFolder(self.member(seed)).done(seed)
-
-    def member_folder(self, seed: int, config: dict[str, Any]) -> RunFolder:
-        """The run folder of a seed: made where a crash came before it, its configuration as the group's is now."""
-        folder = RunFolder(self.member(seed))
-        if not folder.config_path.exists():
-            return RunFolder.create(folder.path, config)
-        if folder.config() != config:
-            folder.write_config(config)
-        return folder
+    def member(self, seed: int) -> RunFolder:
+        """The run folder of a seed, which a crash may have come before."""
+        return RunFolder(self.path / f"seed-{seed}")
 
 
 def seeds_of(text: str) -> list[int]:

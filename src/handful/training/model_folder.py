@@ -1,6 +1,6 @@
 """The model folder: a fitted model, its scores, and the arrays that its report shows."""
 
-import math
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,18 @@ from handful.scores import metrics
 from handful.scores.model_score import STEPS, TRUSTED, OneStepScore, RolloutScore
 from handful.task import Task
 from handful.training import checkpoint
-from handful.training.files import read_json, write_json
+from handful.training.files import Folder, read_json, write_json
 from handful.training.fitted_parameters import fitted_parameters
 from handful.training.model_fit import ModelFit, ModelScores
 
-REMEDY = "fit the model again"  # where a file is damaged
 KIND = "model"  # an entry of the configuration that run folders do not have
 BY_STEP = ("nrmse", "coverage", "crps", "spread_skill")  # scores of rollouts for each entry of the observation
 
 
-class ModelFolder:
+class ModelFolder(Folder):
     """A folder with `config.json`, `scores.json`, `checkpoints/{model,shown}.npz`, `figures/` and `report.html`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    REMEDY = "fit the model again"
 
     @classmethod
     def is_one(cls, path: Path) -> bool:
@@ -46,10 +44,6 @@ class ModelFolder:
         """Raises `InputError` where the folder already holds a run or a model."""
         if os.path.lexists(path / "config.json"):
             raise InputError(f"{path} already holds a run or a model; choose another folder with --out")
-
-    @property
-    def report_path(self) -> Path:
-        return self.path / "report.html"
 
     def save(self, fit: ModelFit, config: dict[str, Any]) -> None:
         """Write everything but the report; the configuration last, so that a folder with one is whole."""
@@ -73,11 +67,8 @@ class ModelFolder:
         arrays = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), arrays)
         return eqx.combine(checkpoint.load(file, arrays)[0], rest)
 
-    def config(self) -> dict[str, Any]:
-        return read_json(self.path / "config.json", REMEDY)
-
     def scores(self) -> dict[str, Any]:
-        return read_json(self.path / "scores.json", REMEDY)
+        return read_json(self.path / "scores.json", self.REMEDY)
 
     def shown(self) -> dict[str, np.ndarray]:
         return checkpoint.load_arrays(self.path / "checkpoints" / "shown.npz")[0]
@@ -129,13 +120,9 @@ def _by_step(fit: ModelFit) -> dict[str, np.ndarray]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
-        return _plain(np.asarray(value).tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """As JSON gives it back, arrays as lists."""
+    text = json.dumps(value, default=lambda leaf: np.asarray(leaf).tolist())
+    return json.loads(text, parse_constant=lambda _: None)
 
 
 def _untrained(learner: AbstractLearner, task: Task, capacity: int) -> Recalibrated:

@@ -4,7 +4,6 @@ import contextlib
 import csv
 import dataclasses
 import io
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 
 from handful.errors import InputError
 from handful.training import checkpoint
-from handful.training.files import read_json, write_whole
+from handful.training.files import Folder, read_json, write_json, write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +47,6 @@ def table_of(rows: Sequence[Row]) -> tuple[list[str], list[list[int | float | No
     return names, [[columns_of(row).get(name) for name in names] for row in rows]
 
 
-DAMAGED = "restore it, or start a new run"  # advice
 GROUP = "group.json"  # marks a folder whose `seed-*` are run folders
 
 
@@ -57,24 +55,24 @@ def is_group(path: Path) -> bool:
     return os.path.isfile(path / GROUP)  # noqa: PTH113 -- Path.is_file raises where a name is too long
 
 
-class RunFolder:
+def check_free(path: Path) -> None:
+    """Raises `InputError` where the folder already holds a run, or a group of them."""
+    if os.path.lexists(path / "config.json") or is_group(path):
+        raise InputError(f"{path} already holds a run; go on with --resume {path}, or choose another folder with --out")
+
+
+class RunFolder(Folder):
     """A folder with `config.json`, `metrics.csv`, `summary.json`, `checkpoints/`, `figures/`, `videos/`, `report.html`.
 
     `checkpoints/state.npz` is the one truth: it is written last in a trial, holds the rows so far, and the other files
     are made again from it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
     @classmethod
     def create(cls, path: Path, config: dict[str, Any]) -> "RunFolder":
         """A new run. Raises `InputError` where the folder already holds one, or a group of them."""
+        check_free(path)
         run = cls(path)
-        if os.path.lexists(run.config_path) or is_group(path):
-            raise InputError(
-                f"{path} already holds a run; go on with --resume {path}, or choose another folder with --out"
-            )
         made: list[Path] = []
         try:
             for folder in (path / "checkpoints", path / "figures", path / "videos"):
@@ -104,31 +102,26 @@ class RunFolder:
             raise InputError(f"{path} is no run folder (it has no config.json); name one that `handful train` made")
         return run
 
-    def member(self, seed: int) -> Path:
+    def member(self, seed: int) -> "RunFolder":
         """The run folder of its seed: itself."""
-        return self.path
+        return self
 
-    def member_folder(self, seed: int, config: dict[str, Any]) -> "RunFolder":
-        """Itself, with `config` written if it has changed."""
+    def kept_with(self, config: dict[str, Any]) -> "RunFolder":
+        """Itself, made if it is not there yet, with `config` written if it has changed."""
+        if not self.config_path.exists():
+            return RunFolder.create(self.path, config)
         if self.config() != config:
             self.write_config(config)
         return self
 
-    def done(self, seed: int) -> int:
+    @property
+    def done(self) -> int:
         """The number of stages that are saved."""
         return len(self.rows()) if self.state_path.exists() else 0
 
     @property
-    def config_path(self) -> Path:
-        return self.path / "config.json"
-
-    @property
     def metrics_path(self) -> Path:
         return self.path / "metrics.csv"
-
-    @property
-    def report_path(self) -> Path:
-        return self.path / "report.html"
 
     @property
     def state_path(self) -> Path:
@@ -137,14 +130,8 @@ class RunFolder:
     def trial_path(self, trial: int) -> Path:
         return self.path / "checkpoints" / f"trial-{trial:03d}.npz"
 
-    def write_config(self, config: dict[str, Any]) -> None:
-        write_whole(self.config_path, json.dumps(config, indent=2) + "\n")
-
-    def config(self) -> dict[str, Any]:
-        return read_json(self.config_path, DAMAGED)
-
     def summary(self) -> dict[str, Any]:
-        return read_json(self.path / "summary.json", DAMAGED)
+        return read_json(self.path / "summary.json", self.REMEDY)
 
     def summarises(self, trials: int) -> bool:
         """True if `summary.json` covers all of a run of so many trials."""
@@ -188,4 +175,4 @@ class RunFolder:
         write_whole(self.metrics_path, text.getvalue())
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        write_whole(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+        write_json(self.path / "summary.json", summary)
