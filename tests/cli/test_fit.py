@@ -12,8 +12,7 @@ from handful.cli import fit
 from handful.data.loaders import load_log
 from handful.errors import InputError
 from handful.reports.model_report import verdict, write_model_report
-from handful.training.model_fit import fit_model, plain_task, split_of
-from handful.training.model_folder import ModelFolder
+from handful.training.model_fit import ModelFolder, fit_model, plain_task, split_of
 from probes import close
 
 HORIZON = 5
@@ -166,7 +165,7 @@ def test_scores_that_are_not_finite_are_told(made, tmp_path):
 
 def test_command(log, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(fit, "_learner", lambda name, task: learner())
-    options = fit.Options(log, horizon=HORIZON, particles=9, seed=3, out=tmp_path / "out")
+    options = fit.Fit(log, horizon=HORIZON, particles=9, seed=3, out=tmp_path / "out")
     fit.run(options)
     said = capsys.readouterr().out
     for text in ("one step ahead", "steps", "Every std was multiplied by", f"Report:       {tmp_path}/out/report.html"):
@@ -210,5 +209,5 @@ def test_a_model_is_fitted_told_and_no_run(model, handful, refused, tmp_path, co
 ])  # fmt: skip
 def test_bad_options_are_refused_and_leave_nothing(log, tmp_path, options, said):
     with pytest.raises(InputError, match=said):
-        fit.run(fit.Options(log, out=tmp_path / "out", **options))
+        fit.run(fit.Fit(log, out=tmp_path / "out", **options))
     assert not (tmp_path / "out").exists()

@@ -438,8 +438,8 @@ def test_what_is_not_finite_loses_no_round_before(tmp_path):
 
 
 def test_films_are_of_every_tenth_round_and_of_the_last():
-    schedule = Loop(Simulated(ENV), Nudge(), [SEED], stages=23, updates=1).schedule
-    assert [index for index in range(24) if schedule.films(index, 23)] == [0, 10, 20, 23]
+    loop = Loop(Simulated(ENV), Nudge(), [SEED], stages=23, updates=1)
+    assert [index for index in range(24) if loop.films(index)] == [0, 10, 20, 23]
 
 
 SEEDS = (3, 0, 11)

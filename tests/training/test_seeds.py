@@ -22,8 +22,8 @@ from handful.propagation.trajectory_sampling import TSInf
 from handful.training import checkpoint
 from handful.training import files as files_module
 from handful.training import run as run_module
-from handful.training.group import GroupFolder, seeds_of
 from handful.training.loop import Loop, Observer
+from handful.training.run import GroupFolder, seeds_of
 from handful.training.session import Session, train
 from handful.training.system import Simulated
 from probes import same

@@ -5,7 +5,7 @@ import functools
 import itertools
 import statistics
 import sys
-import time
+import timeit
 from collections.abc import Callable
 from typing import Any
 
@@ -75,12 +75,7 @@ class Benchmark:
 
 def seconds_of(call: Callable[[], Any], repeats: int) -> list[float]:
     """Wall seconds of each of `repeats` calls, their results awaited; the first call must have been made before."""
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        jax.block_until_ready(call())
-        seconds.append(time.perf_counter() - began)
-    return seconds
+    return timeit.repeat(lambda: jax.block_until_ready(call()), number=1, repeat=repeats)
 
 
 def multiplications(inputs: int, outputs: int, layers: int, width: int) -> int:
@@ -163,10 +158,9 @@ def _gp(benchmark: Benchmark, options: BenchFit, steps: int) -> None:
     medians = priors.medians(SquaredExponential, options.inputs)
     start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (options.outputs, *leaf.shape)), medians)
     rows, queries = _data(options)
+    key = jax.random.key(1)
     descend = eqx.filter_jit(lambda search, rows: Posterior.given(search.descend(priors, start, rows, steps)[0], *rows))
-    scout = eqx.filter_jit(
-        lambda search, rows: Posterior.given(search(jax.random.key(1), priors, start, rows, steps)[0], *rows)
-    )
+    scout = eqx.filter_jit(lambda search, rows: Posterior.given(search(key, priors, start, rows, steps)[0], *rows))
     refactor = eqx.filter_jit(Posterior.given)
     predict = jax.jit(lambda posterior, at: jax.lax.map(posterior.mean_and_variance, at, batch_size=CHUNK))
     append = jax.jit(lambda posterior, query, target: posterior.append(query, target))
@@ -183,8 +177,8 @@ def _gp(benchmark: Benchmark, options: BenchFit, steps: int) -> None:
         for call in further.values():
             jax.block_until_ready(call())
         fit = statistics.median(seconds)
-        others = {name: seconds_of(call, options.repeats) for name, call in further.items()}
-        return {"seconds": fit, "fit_seconds": fit, **{name: statistics.median(each) for name, each in others.items()}}
+        others = {name: statistics.median(seconds_of(call, options.repeats)) for name, call in further.items()}
+        return {"seconds": fit, "fit_seconds": fit, **others}
 
     benchmark.present(
         _settings(options, "points", "inputs", "outputs", "repeats", steps=steps),

@@ -20,8 +20,7 @@ from handful.envs.registry import info_of
 from handful.errors import InputError
 from handful.models.base import AbstractLearner
 from handful.reports.model_report import table_one_step, table_rollout, verdict, write_model_report
-from handful.training.model_fit import ModelFit, fit_model, plain_task
-from handful.training.model_folder import ModelFolder
+from handful.training.model_fit import ModelFit, ModelFolder, fit_model, plain_task
 from handful.version import __version__
 
 NOISELESS = (

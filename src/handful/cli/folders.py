@@ -9,9 +9,8 @@ from handful.cli.configuration import configured, words_of
 from handful.cli.options import check_seed, stamp
 from handful.errors import InputError
 from handful.training.files import sweep
-from handful.training.group import GroupFolder, seeds_of
-from handful.training.model_folder import ModelFolder
-from handful.training.run import RunFolder, is_group
+from handful.training.model_fit import ModelFolder
+from handful.training.run import GroupFolder, RunFolder, is_group, seeds_of
 from handful.version import __version__
 
 Place = tuple[RunFolder | GroupFolder, dict[str, Any], list[int]]  # the folder, its configuration, its seeds

@@ -10,7 +10,7 @@ from handful.reports.comparison import write_comparison
 from handful.reports.lecture import write_lecture
 from handful.reports.model_report import write_model_report
 from handful.reports.run_report import write_report
-from handful.training.model_folder import ModelFolder
+from handful.training.model_fit import ModelFolder
 from handful.training.run import RunFolder
 
 

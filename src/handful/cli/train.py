@@ -14,10 +14,9 @@ from handful.cli.train_options import given_of
 from handful.errors import InputError
 from handful.reports import run_report
 from handful.reports.comparison import write_comparison
-from handful.training.group import GroupFolder
 from handful.training.machine import CompileClock
 from handful.training.progress import observer_for
-from handful.training.run import RunFolder
+from handful.training.run import GroupFolder, RunFolder
 from handful.training.session import Session, train
 from handful.training.system import Simulated
 

@@ -117,16 +117,16 @@ class Hosted:
         rows, infos = [], []
         self.drawing_s = 0.0
         self.shoot(trial.time, over=trial.over)
-        while len(infos) < steps and not trial.over:
+        while len(rows) < steps and not trial.over:
             obs, time = jnp.asarray(trial.obs), jnp.asarray(trial.time)
             action, self._carry, info = _act(self._policy, obs, self._carry, key=self._key, time=time)
             rows.append(trial.step(np.asarray(action)))
             infos.append(info)
             self.shoot(trial.time, over=trial.over)
-        valid = jnp.arange(steps) < len(infos)
         infos += [infos[-1]] * (steps - len(infos))
         stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *infos)
-        return Piece(Transition(**jax.tree.map(jnp.asarray, padded(rows, steps))), valid, stacked), trial.over
+        transitions = Transition(**jax.tree.map(jnp.asarray, padded(rows, steps)))
+        return Piece(transitions, jnp.arange(steps) < len(rows), stacked), trial.over
 
     def begin_film(self) -> None:
         """Film the trial that begins now, if trials are filmed."""
@@ -256,22 +256,17 @@ def padded(rows: list[Rows], length: int) -> Rows:
 def _acting(structure: Any) -> Any:
     """Compiled raw actions, one an environment, and their environment actions, fast to call once a step."""
 
-    def act(
-        leaves: Any, key: PRNGKeyArray, times: Int[Array, "n"], obs: Float[Array, "n o"]
-    ) -> tuple[Float[Array, "n r"], Float[Array, "n a"]]:
-        actor = eqx.combine(leaves, structure)
+    def one(
+        leaves: Any, key: PRNGKeyArray, time: Int[Array, ""], obs: Float[Array, "o"]
+    ) -> tuple[Float[Array, "r"], Float[Array, "a"]]:
+        actor, key = eqx.combine(leaves, structure), jax.random.fold_in(key, time)
+        if isinstance(actor, AbstractActor):
+            raw_action = actor.sample(key, obs)
+            return raw_action, actor.to_env_action(raw_action)
+        action, _ = actor(key, obs, actor.init())
+        return action, action
 
-        def one(time_: Int[Array, ""], obs: Float[Array, "o"]) -> tuple[Float[Array, "r"], Float[Array, "a"]]:
-            key_ = jax.random.fold_in(key, time_)
-            if isinstance(actor, AbstractActor):
-                raw_action = actor.sample(key_, obs)
-                return raw_action, actor.to_env_action(raw_action)
-            action, _ = actor(key_, obs, actor.init())
-            return action, action
-
-        return jax.vmap(one)(times, obs)
-
-    return jax.jit(act)
+    return jax.jit(jax.vmap(one, in_axes=(None, None, 0, 0)))
 
 
 @eqx.filter_jit

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
@@ -62,8 +63,15 @@ class Loop:
 
     def init(self, seed: int, capacity: int | None = None) -> Any:
         """The state before stage 0, with room for all stages unless `capacity` says otherwise."""
-        state = self.schedule.init(jax.random.fold_in(self.keys[seed], 0))
-        return self.schedule.reserve(state, capacity or self.capacity)
+        return self.reserve(self.schedule.init(jax.random.fold_in(self.keys[seed], 0)), capacity or self.capacity)
+
+    def reserve(self, state: Any, capacity: int) -> Any:
+        """The state with room for `capacity` transitions."""
+        return eqx.tree_at(lambda s: s.agent, state, self.agent.reserve(state.agent, capacity))
+
+    def films(self, index: int) -> bool:
+        """True if the trial of stage `index` is to be filmed where it cannot be drawn later."""
+        return index % self.schedule.film_every == 0 or index == self.last
 
     def policy(self, state: Any) -> AbstractPolicy:
         """The controller as learned so far."""
@@ -84,8 +92,7 @@ class Loop:
         Raises `InputError` if a seed meets what is not finite; none of them has the stage then.
         """
         going = [seed for seed in self.seeds.seeds if len(rows[seed]) == index]
-        keys = {seed: self.schedule.keys(key, index) for seed, key in self.keys.items()}
-        ran = self.schedule.run(index, keys, states, going, observer)
+        ran = self.schedule.run(index, self.keys, states, going, observer)
         done = {seed: (state, _record(index, tally, rows[seed])) for seed, (state, tally) in ran.items()}
         for seed, (state, stage) in done.items():
             if keep is not None:

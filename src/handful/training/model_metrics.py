@@ -1,11 +1,17 @@
-"""Metrics of a controlled trial: what was planned against what happened, and how well the model predicted it."""
+"""What is recorded of a model: how well it planned and predicted a trial, and its physical parameters."""
+
+import math
+from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from handful.models.base import AbstractDynamics
+from handful.models.identified import identified
+from handful.models.physics import Physics
 from handful.models.score import one_step
 from handful.propagation.fan import fan
 from handful.task import Task
@@ -36,6 +42,22 @@ def trial_metrics(
     seen = starts + horizon <= int(trial.valid.sum())
     forecasts = {"fan_starts": starts[seen], "fan_obs": particles[seen]}
     return metrics | {"model_nll": float(score.nll), "model_rmse": float(score.rmse)}, forecasts
+
+
+def fitted_parameters(model: Any) -> dict[str, dict[str, float | None]]:
+    """Guess, prior std, fitted value and std of each physical parameter of a model, by name.
+
+    Physics inside another model, as under a learned correction, is found; empty where there is none. None stands for
+    values that are not finite.
+    """
+    leaves = jax.tree.leaves(model, is_leaf=lambda node: isinstance(node, Physics))
+    for physics in (leaf for leaf in leaves if isinstance(leaf, Physics)):
+        known = identified(physics)
+        columns = zip(physics.parameters.guess, known.prior_stds, known.values, known.stds, strict=True)
+        rows = [[value if math.isfinite(value) else None for value in map(float, column)] for column in columns]
+        kinds = ("guess", "prior_std", "fitted", "std")
+        return {name: dict(zip(kinds, row, strict=True)) for name, row in zip(known.names, rows, strict=True)}
+    return {}
 
 
 _fan = eqx.filter_jit(fan)

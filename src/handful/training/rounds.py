@@ -6,7 +6,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PRNGKeyArray
 
@@ -22,7 +21,6 @@ from handful.training.tally import Tally, whole_trial
 
 STEPS_PER_CALL = 4096  # [steps] of interaction, about, between two looks at a round in progress
 ROUNDS = 50  # that the steps of a run are divided into, or fewer if an update takes more steps than that
-FILMED = 10  # [rounds] between two films: drawing a trial may take longer than a round
 
 
 class RoundByRound:
@@ -32,6 +30,8 @@ class RoundByRound:
     the untrained policy. A simulator shows a trial of the learned policy for each round, which is not learned from and
     not counted; a system on the host shows the first trial of the round.
     """
+
+    film_every = 10  # [rounds]: drawing a trial may take longer than a round
 
     def __init__(self, system: System, agent: AbstractAgent, seeds: Seeds, updates: int) -> None:
         self.system, self.agent, self.seeds, self.updates, self.task = system, agent, seeds, updates, system.task
@@ -46,22 +46,15 @@ class RoundByRound:
     def init(self, key: PRNGKeyArray) -> Any:
         return self.host.init(key) if self.host else _init(key, self.env, self.agent)
 
-    def reserve(self, state: Any, capacity: int) -> Any:
-        return eqx.tree_at(lambda s: s.agent, state, self.agent.reserve(state.agent, capacity))
-
-    def films(self, index: int, last: int) -> bool:
-        return index % FILMED == 0 or index == last
-
-    def keys(self, key: PRNGKeyArray, index: int) -> Key[Array, "2"]:
-        """Keys of round `index`: for the trial that is shown, and for learning, which is the same in all rounds."""
-        return jnp.stack([jax.random.fold_in(key, index + 1), key])
-
     def run(
         self, index: int, keys: Mapping[int, Any], states: Mapping[int, Any], going: list[int], observer: Any
     ) -> dict[int, tuple[Any, Tally]]:
-        """Round `index` of all seeds: new states and tallies of those in `going`."""
+        """Round `index` of all seeds: new states and tallies of those in `going`.
+
+        The keys serve all rounds, since the numbers of updates are folded in; the trial that is shown has its own.
+        """
         seeds, host, tallies = self.seeds, self.host, {seed: Tally() for seed in going}
-        key = seeds.stack({seed: each[1] for seed, each in keys.items()})
+        key = seeds.stack(keys)
         now: Any = seeds.stack(states)
         if host and index > 0:
             now = host.begin(key, now)
@@ -83,7 +76,7 @@ class RoundByRound:
         after = {seed: seeds.of(now, seed) for seed in going}
         for seed, tally in tallies.items():
             tally.step_ms = [1e3 * tally.seconds / max(tally.steps, 1)]
-            tally.arrays = self._shown(index, keys[seed][0], after[seed], tally)
+            tally.arrays = self._shown(index, jax.random.fold_in(keys[seed], index + 1), after[seed], tally)
             tally.arrays["step_ms"] = np.array(tally.step_ms)
         return {seed: (after[seed], tally) for seed, tally in tallies.items()}
 

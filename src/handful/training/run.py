@@ -1,10 +1,11 @@
-"""The run folder: all that a training run leaves, and all that it needs to continue."""
+"""Run folders, and groups of them: all that training leaves, and all that it needs to continue."""
 
 import contextlib
 import csv
 import dataclasses
 import io
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from handful.errors import InputError
 from handful.training import checkpoint
-from handful.training.files import Folder, read_json, write_json, write_whole
+from handful.training.files import Folder, damaged, read_json, write_json, write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,7 @@ def table_of(rows: Sequence[Row]) -> tuple[list[str], list[list[int | float | No
     return names, [[columns_of(row).get(name) for name in names] for row in rows]
 
 
+MOST = 1000  # seeds of a group: past that a range is a slip of the hand
 GROUP = "group.json"  # marks a folder whose `seed-*` are run folders
 
 
@@ -168,11 +170,64 @@ class RunFolder(Folder):
 
     def write_metrics(self, rows: list[Row]) -> None:
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
         header, lines = table_of(rows)
-        writer.writerow(header)
-        writer.writerows(lines)
+        csv.writer(text, lineterminator="\n").writerows([header, *lines])
         write_whole(self.metrics_path, text.getvalue())
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         write_json(self.path / "summary.json", summary)
+
+
+class GroupFolder(Folder):
+    """A folder with `group.json` and a run folder `seed-N` for each seed.
+
+    `group.json` is written first, and holds all that makes the run folders: what all seeds share, and `seeds`.
+    """
+
+    CONFIG, REMEDY = GROUP, "restore it, or start a new group"
+
+    @classmethod
+    def create(cls, path: Path, config: dict[str, Any]) -> "GroupFolder":
+        """A new group. Raises `InputError` where the folder already holds runs."""
+        check_free(path)
+        group = cls(path)
+        group.write_config(config)
+        return group
+
+    def config(self) -> dict[str, Any]:
+        """Raises `InputError` where it is missing or damaged, or names no seeds."""
+        config = super().config()
+        try:
+            seeds_of(config["seeds"])
+        except (AttributeError, KeyError, TypeError, InputError) as error:
+            raise damaged(self.config_path, error, self.REMEDY) from error
+        return config
+
+    def member(self, seed: int) -> RunFolder:
+        """The run folder of a seed, which a crash may have come before."""
+        return RunFolder(self.path / f"seed-{seed}")
+
+
+def seeds_of(text: str) -> list[int]:
+    """The seeds that a text names.
+
+    >>> seeds_of("0-3,7")
+    [0, 1, 2, 3, 7]
+
+    Raises `InputError` where it names none, or one twice.
+    """
+    seeds: list[int] = []
+    for part in text.replace(" ", "").split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part, re.ASCII)
+        if match is None:
+            raise InputError(f"--seeds takes numbers and ranges, as in 0-9 or 0,2,5 or 0-3,7; got {text!r}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise InputError(f"a range of --seeds goes from the lower to the higher seed; got {part!r}")
+        if len(seeds) + last - first >= MOST:
+            raise InputError(f"--seeds takes at most {MOST} seeds, got {text!r}")
+        seeds += range(first, last + 1)
+    twice = [seed for seed in seeds if seeds.count(seed) > 1]
+    if twice:
+        raise InputError(f"each seed can run once; --seeds {text} names {twice[0]} twice")
+    return seeds

@@ -13,10 +13,10 @@ from handful.errors import InputError
 from handful.policies.simple import ConstantPolicy, UniformPolicy
 from handful.training.files import sweep
 from handful.training.film import keep_film
-from handful.training.fitted_parameters import fitted_parameters
 from handful.training.host import Hosted
 from handful.training.loop import Loop, Observer, Stage
 from handful.training.machine import CompileClock
+from handful.training.model_metrics import fitted_parameters
 from handful.training.run import Row, RunFolder
 from handful.training.system import Simulated, System, returns_of
 from handful.training.tally import whole_trial
@@ -99,7 +99,7 @@ class Session:
             return self.loop.init(self.seed), []
         like = self.loop.init(self.seed, self.folder.state_header()["capacity"])
         state, rows = self.folder.load_state(like)
-        return self.loop.schedule.reserve(state, self.loop.capacity), rows
+        return self.loop.reserve(state, self.loop.capacity), rows
 
     def _baselines(self) -> dict[str, list[float]]:
         """Returns without learning; only where a trial costs nothing."""
@@ -125,7 +125,7 @@ def train(sessions: Mapping[int, Session], observer: Observer) -> None:
     loop, last = loop_of(any_, list(sessions)), any_.config["trials"]
     for index in range(min(session.done for session in sessions.values()), last + 1):
         if isinstance(any_.system, Hosted):
-            any_.system.filming = loop.schedule.films(index, last)
+            any_.system.filming = loop.films(index)
         states = {seed: session.state for seed, session in sessions.items()}
         rows = {seed: session.rows for seed, session in sessions.items()}
         loop.stage(index, states, rows, observer, lambda seed, state, stage: sessions[seed].keep(state, stage))

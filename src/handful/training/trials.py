@@ -39,6 +39,8 @@ class TrialByTrial:
     update is spent on a run that ends.
     """
 
+    film_every = 1
+
     def __init__(self, system: System, agent: AbstractAgent, seeds: Seeds) -> None:
         self.system, self.seeds, self.task = system, seeds, system.task
         self.agent = undivided(agent) if seeds.spread.many else agent
@@ -55,33 +57,24 @@ class TrialByTrial:
     def init(self, key: PRNGKeyArray) -> TrialLoopState:
         return TrialLoopState(init_agent(key, self.agent, self.task), self._batch([]))
 
-    def reserve(self, state: TrialLoopState, capacity: int) -> TrialLoopState:
-        return TrialLoopState(self.agent.reserve(state.agent, capacity), state.pending)
-
-    def films(self, index: int, last: int) -> bool:
-        return True
-
-    def keys(self, key: PRNGKeyArray, index: int) -> Key[Array, "3"]:
-        """Keys of trial `index`: for acting, for learning, for scoring the model."""
-        return jax.random.split(jax.random.fold_in(key, index + 1), 3)
-
     def run(
         self, index: int, keys: Mapping[int, Any], states: Mapping[int, Any], going: list[int], observer: Any
     ) -> dict[int, tuple[TrialLoopState, Tally]]:
         """Trial `index` of all seeds: new states and tallies of those in `going`; the others fill their places."""
         seeds, every, steps, left = self.seeds, self.agent.num_steps, 0, list(going)
         tallies, after = {seed: Tally() for seed in going}, {}
-        act_keys, learn_keys = (seeds.stack({seed: each[place] for seed, each in keys.items()}) for place in (0, 1))
+        each = {seed: jax.random.split(jax.random.fold_in(key, index + 1), 3) for seed, key in keys.items()}
+        act_keys, learn_keys = (seeds.stack({seed: own[place] for seed, own in each.items()}) for place in (0, 1))
         stacked = seeds.stack(states)
         agents = stacked.agent
 
         def updated(batches: Batch) -> Any:
             observer.fitting(index)
             new, metrics, seconds = self._updated(learn_keys, agents, batches, steps)
-            each = {seed: to_host(seeds.of(metrics, seed)) for seed in left}
-            for seed, own in each.items():
+            found = {seed: to_host(seeds.of(metrics, seed)) for seed in left}
+            for seed, own in found.items():
                 tallies[seed].add_update({name: value[None] for name, value in own.items()}, seconds)
-            observer.fitted(index, each, seconds)
+            observer.fitted(index, found, seconds)
             return new
 
         if index > 0:
@@ -105,7 +98,7 @@ class TrialByTrial:
                 left.remove(seed)
                 after[seed] = TrialLoopState(seeds.of(agents, seed), self._batch(unlearned[seed]))
         for seed, tally in tallies.items():
-            self._conclude(index, keys[seed][-1], seeds.of(drivers, seed), tally)
+            self._conclude(index, each[seed][2], seeds.of(drivers, seed), tally)
         self._warm |= index > 0
         return {seed: (after[seed], tally) for seed, tally in tallies.items()}
 
