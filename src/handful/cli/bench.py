@@ -142,7 +142,7 @@ def _ensemble(benchmark: Benchmark, options: BenchFit, steps: int) -> None:
     fit = eqx.filter_jit(lambda learner, state, data: learner.fit(jax.random.key(2), state, data))
     weights = multiplications(state.members.features.input_size, 2 * task.obs_size, options.layers, options.width)
     benchmark.present(
-        _settings(options, "transitions", "batch", "members", "layers", "width", "repeats", steps=steps),
+        _given(options, "transitions batch members layers width repeats", steps),
         lambda: fit(learner, state, data),
         6 * weights * options.batch * options.members * steps,
         lambda seconds: {"steps_per_second": steps / statistics.median(seconds)},
@@ -181,7 +181,7 @@ def _gp(benchmark: Benchmark, options: BenchFit, steps: int) -> None:
         return {"seconds": fit, "fit_seconds": fit, **others}
 
     benchmark.present(
-        _settings(options, "points", "inputs", "outputs", "repeats", steps=steps),
+        _given(options, "points inputs outputs repeats", steps),
         lambda: descend(search, rows),
         # each step factors a matrix, inverts it, and fills it: about n^3 operations an output
         steps * options.outputs * options.points**3,
@@ -198,5 +198,5 @@ def _data(options: BenchFit) -> tuple[tuple[Array, Array, Array], Array]:
     return (x, y, jnp.ones(options.points)), jax.random.normal(keys[3], (QUERIES, options.inputs))
 
 
-def _settings(options: BenchFit, *names: str, steps: int) -> dict[str, Any]:
-    return {"model": options.model, **{name: getattr(options, name) for name in names}, "steps": steps}
+def _given(options: BenchFit, names: str, steps: int) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in ("model", *names.split())} | {"steps": steps}

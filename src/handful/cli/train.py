@@ -73,15 +73,16 @@ def _learn(
     system, agent = built({**config, "seed": seeds[0]})
     try:
         stop.check()
-        if "seeds" in config and not isinstance(system, Simulated):
-            system.close()
-            _learn_apart(folder, config, seeds, stop)
-            return
-        each = {seed: {**config, "seed": seed} for seed in seeds}
-        sessions = {seed: Session(folder.member(seed).kept_with(own), system, agent, own) for seed, own in each.items()}
-        _learn_together(folder.path, sessions, clock=clock, stop=stop)
+        apart = "seeds" in config and not isinstance(system, Simulated)
+        if not apart:
+            each = {seed: {**config, "seed": seed} for seed in seeds}
+            folders = {seed: folder.member(seed).kept_with(own) for seed, own in each.items()}
+            sessions = {seed: Session(folders[seed], system, agent, own) for seed, own in each.items()}
+            _learn_together(folder.path, sessions, clock=clock, stop=stop)
     finally:
         system.close()
+    if apart:
+        _learn_apart(folder, config, seeds, stop)
 
 
 def _learn_together(path: Path, sessions: dict[int, Session], *, clock: CompileClock, stop: Stop) -> None:

@@ -20,7 +20,7 @@ from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
 from handful.models.recalibrated import Recalibrated
 from handful.propagation.fan import fan
 from handful.scores import metrics, model_score
-from handful.scores.model_score import OneStepScore, RolloutScore
+from handful.scores.model_score import OneStepScore, RolloutScore, one_step_predictions
 from handful.scores.recalibration import Calibration, recalibrate
 from handful.scores.windows import Windows, cut, longest, unbroken
 from handful.task import Task
@@ -168,7 +168,7 @@ def _uncertainty(
     key: PRNGKeyArray, model: AbstractDynamics, trials: Mapping[int, Transition], angles: tuple[int, ...]
 ) -> dict[str, np.ndarray]:
     """The observations, and the aleatoric and epistemic std at each."""
-    parts = model_score.one_step_predictions(key, model, trials, angles=angles)
+    parts = one_step_predictions(key, model, trials, angles=angles)
     seen = np.concatenate([np.asarray(each.obs) for each in trials.values()])
     return {"seen": seen, "aleatoric": np.sqrt(parts.aleatoric), "epistemic": np.sqrt(parts.epistemic)}
 

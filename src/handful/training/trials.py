@@ -70,7 +70,10 @@ class TrialByTrial:
 
         def updated(batches: Batch) -> Any:
             observer.fitting(index)
-            new, metrics, seconds = self._updated(learn_keys, agents, batches, steps)
+            began, how = time.perf_counter(), {"steps": jnp.asarray(steps), "spread": seeds.spread}
+            new = jax.block_until_ready(_update(learn_keys, self.agent, self.task, agents, batches, **how))
+            new, metrics = to_host(new) if seeds.spread.many else new
+            seconds = time.perf_counter() - began
             found = {seed: to_host(seeds.of(metrics, seed)) for seed in left}
             for seed, own in found.items():
                 tallies[seed].add_update({name: value[None] for name, value in own.items()}, seconds)
@@ -101,14 +104,6 @@ class TrialByTrial:
             self._conclude(index, each[seed][2], seeds.of(drivers, seed), tally)
         self._warm |= index > 0
         return {seed: (after[seed], tally) for seed, tally in tallies.items()}
-
-    def _updated(self, keys: Any, agents: Any, batches: Batch, steps: int) -> tuple[Any, Metrics, float]:
-        """The agents after an update, its metrics, and its seconds."""
-        began, spread = time.perf_counter(), self.seeds.spread
-        done = _update(keys, self.agent, self.task, agents, batches, steps=jnp.asarray(steps), spread=spread)
-        agents, metrics = jax.block_until_ready(done)
-        agents = to_host(agents) if spread.many else agents
-        return agents, metrics, time.perf_counter() - began
 
     def _conclude(self, index: int, key: PRNGKeyArray, driver: Any, tally: Tally) -> None:
         """Add arrays and metrics of a trial that is over; `driver` is the state of the agent that drove it."""
