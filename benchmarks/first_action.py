@@ -19,8 +19,9 @@ SCRIPT = """
 from handful.cli import runtime
 runtime.start()
 import jax
-from handful.cli import bench_plan
-act, _, _ = bench_plan.controller(bench_plan.Options(candidates=100, particles=5, layers=2, width=64))
+from handful.cli import bench
+from handful.cli.options import BenchPlan
+act, _, _ = bench.controller(BenchPlan(candidates=100, particles=5, layers=2, width=64))
 jax.block_until_ready(act())
 """
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from handful.envs.registry import identity_of
 from handful.reports.run_report import command
-from handful.training.group import seeds_of
+from handful.training.run import seeds_of
 
 # The steps of a model-free method are those that the task's preset gives it.
 MODEL_FREE = (

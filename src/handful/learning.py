@@ -9,7 +9,7 @@ from handful.agent import AbstractAgent
 from handful.models.base import AbstractDynamics
 from handful.policies.base import AbstractPolicy
 from handful.training.host import Hosted
-from handful.training.loop import Loop, Observer, Silent, Stage
+from handful.training.loop import Loop, Observer, Stage
 from handful.training.rounds import rounds_for
 from handful.training.run import RunFolder
 from handful.training.system import System, system_for
@@ -63,7 +63,7 @@ def learn(
         stages, updates = rounds_for(agent, system.task, steps, on_host=isinstance(system, Hosted))
     loop = Loop(system, agent, [seed], stages=stages, updates=updates)
     folder = None if out is None else Path(out)
-    with _shown(folder, name, loop) if progress else nullcontext(Silent()) as observer:
+    with _shown(folder, name, loop) if progress else nullcontext(Observer()) as observer:
         if folder is None:
             state, done = _in_memory(loop, seed, observer)
         else:
@@ -91,7 +91,7 @@ def _shown(folder: Path | None, name: str, loop: Loop) -> Any:
     from handful.training.progress import ROUNDS, TRIALS, observer_for
 
     words = TRIALS if loop.agent.trial_by_trial else ROUNDS
-    return observer_for(folder, name, loop.last, loop.steps, words=words)
+    return observer_for(folder, name, loop.last, loop.schedule.steps, words=words)
 
 
 def _in_memory(loop: Loop, seed: int, observer: Observer) -> tuple[Any, list[Stage]]:
@@ -107,11 +107,11 @@ def _in_folder(
     folder: RunFolder, system: System, agent: AbstractAgent, config: dict[str, Any], observer: Observer
 ) -> tuple[Any, list[Stage]]:
     from handful.reports.run_report import write_report
-    from handful.training.machine import CompileClock, device, versions
+    from handful.training.machine import CompileClock
     from handful.training.session import Session
 
     clock, session = CompileClock(), Session(folder, system, agent, config)
     session.train(observer)
-    session.summarise(compile_s=clock.seconds, device=device(), versions=versions())
+    session.summarise(clock)
     write_report(folder)
     return session.state, [Stage(row, folder.trial(row.trial)) for row in session.rows]

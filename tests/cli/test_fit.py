@@ -12,8 +12,7 @@ from handful.cli import fit
 from handful.data.loaders import load_log
 from handful.errors import InputError
 from handful.reports.model_report import verdict, write_model_report
-from handful.training.model_fit import fit_model, plain_task, split_of
-from handful.training.model_folder import ModelFolder
+from handful.training.model_fit import ModelFolder, fit_model, plain_task, split_of
 from probes import close
 
 HORIZON = 5
@@ -50,10 +49,10 @@ def made(log):
 
 
 def test_splits_are_whole_trials():
-    assert split_of(range(11)).parts == ((0, 1, 2, 3, 5, 6, 7, 8), (10,), (4, 9))
-    assert split_of([8, 2, 5]).parts == ((2,), (5,), (8,))
-    assert split_of([8, 2]).parts == ((2,), (), (8,))
-    assert split_of([8, 2, 5, 6], [2, 5]).parts == ((6,), (8,), (2, 5))
+    assert dataclasses.astuple(split_of(range(11))) == ((0, 1, 2, 3, 5, 6, 7, 8), (10,), (4, 9))
+    assert dataclasses.astuple(split_of([8, 2, 5])) == ((2,), (5,), (8,))
+    assert dataclasses.astuple(split_of([8, 2])) == ((2,), (), (8,))
+    assert dataclasses.astuple(split_of([8, 2, 5, 6], [2, 5])) == ((6,), (8,), (2, 5))
     for numbers, held_out, said in (([3], [], "one trial besides those"), ([1, 2], [5], r"among \[1, 2\], got \[5\]")):
         with pytest.raises(InputError, match=said):
             split_of(numbers, held_out)
@@ -166,7 +165,7 @@ def test_scores_that_are_not_finite_are_told(made, tmp_path):
 
 def test_command(log, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(fit, "_learner", lambda name, task: learner())
-    options = fit.Options(log, horizon=HORIZON, particles=9, seed=3, out=tmp_path / "out")
+    options = fit.Fit(log, horizon=HORIZON, particles=9, seed=3, out=tmp_path / "out")
     fit.run(options)
     said = capsys.readouterr().out
     for text in ("one step ahead", "steps", "Every std was multiplied by", f"Report:       {tmp_path}/out/report.html"):
@@ -210,5 +209,5 @@ def test_a_model_is_fitted_told_and_no_run(model, handful, refused, tmp_path, co
 ])  # fmt: skip
 def test_bad_options_are_refused_and_leave_nothing(log, tmp_path, options, said):
     with pytest.raises(InputError, match=said):
-        fit.run(fit.Options(log, out=tmp_path / "out", **options))
+        fit.run(fit.Fit(log, out=tmp_path / "out", **options))
     assert not (tmp_path / "out").exists()

@@ -23,7 +23,7 @@ from handful.envs.registry import info_of
 from handful.envs.point_mass import PointMass
 from handful.planning.problem import Problem
 from handful.devices import all_devices
-from handful.training.loop import Silent
+from handful.training.loop import Observer
 from handful.training.loop import Loop
 from handful.training.system import Simulated
 
@@ -43,7 +43,7 @@ poisoned = plans.at[7].set(jnp.nan)
 loop = Loop(Simulated(env), agent, [0], stages=3)
 state, rows = loop.init(0), []
 for index in range(4):
-    state, stage = loop.stage(index, {0: state}, {0: rows}, Silent())[0]
+    state, stage = loop.stage(index, {0: state}, {0: rows}, Observer())[0]
     rows.append(stage.row)
 print(json.dumps({
     "devices": all_devices().size,
@@ -51,7 +51,7 @@ print(json.dumps({
     "spread": values(agent.mesh, plans).tolist(),
     "undivided": values(agent.mesh, plans[:11]).tolist(),
     "poisoned": values(agent.mesh, poisoned).tolist(),
-    "compiled": {name: compiled[f"jit({name})"] for name in ("_advance", "_update", "_score")},
+    "compiled": {name: compiled[f"jit({name})"] for name in ("_advance", "_update", "one_step")},
 }))
 """
 
@@ -75,4 +75,4 @@ def test_spread_candidates_are_worth_the_same_and_compile_once():
     assert reported["poisoned"][7] == float("-inf")
     assert [value for index, value in enumerate(reported["poisoned"]) if index != 7 and value == float("-inf")] == []
     # the random trial has its own policy, and so its own program; controlled trials share one
-    assert reported["compiled"] == {"_advance": 2, "_update": 1, "_score": 1}
+    assert reported["compiled"] == {"_advance": 2, "_update": 1, "one_step": 1}

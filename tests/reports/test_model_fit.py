@@ -13,8 +13,7 @@ from handful.models.known import KnownDynamics
 from handful.reports import model_figures
 from handful.reports.model_report import write_model_report
 from handful.training import model_fit
-from handful.training.model_fit import fit_model
-from handful.training.model_folder import ModelFolder
+from handful.training.model_fit import ModelFolder, fit_model
 from handful.types import Transition
 from probes import task_of
 

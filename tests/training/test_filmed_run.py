@@ -16,7 +16,7 @@ from handful.propagation.trajectory_sampling import TSInf
 from handful.task import never
 from handful.training.film import LINGER_MS
 from handful.training.host import Hosted
-from handful.training.loop import Silent
+from handful.training.loop import Observer
 from handful.training.run import RunFolder
 from handful.training.session import Session
 
@@ -59,7 +59,7 @@ def trained(path, trials, *, drawn):
     config = {"task": "clock", "agent": "mpc", "seed": 4, "trials": trials, "refit_every": None}
     folder = RunFolder(path) if path.exists() else RunFolder.create(path, config)
     env = GymnasiumEnv(Clock("rgb_array" if drawn else None), reward=reward, terminated=never)
-    Session(folder, Hosted(env), AGENT, config).train(Silent())
+    Session(folder, Hosted(env), AGENT, config).train(Observer())
     return folder
 
 

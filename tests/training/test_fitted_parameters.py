@@ -9,7 +9,7 @@ from handful.models.physics import Physics
 from handful.models.physics_laws import Acceleration
 from handful.models.physics_parameters import Parameter, Parameters
 from handful.models.recalibrated import Recalibrated
-from handful.training.fitted_parameters import fitted_parameters
+from handful.training.model_metrics import fitted_parameters
 
 
 def pushed(obs, action, p):

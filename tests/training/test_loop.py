@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import handful.training.trials as trials_module
+import handful.training.system as system_module
 from handful.agents.mpc_agent import MPCAgent
 from handful.envs.point_mass import PointMass
 from handful.learning import learn
@@ -18,8 +18,9 @@ from handful.planning.cem import CEM
 from handful.planning.mpc import MPC
 from handful.propagation.trajectory_sampling import TSInf
 from handful.training import checkpoint
+from handful.training import files as files_module
 from handful.training import run as run_module
-from handful.training.loop import Loop, Silent
+from handful.training.loop import Loop, Observer
 from handful.training.run import RunFolder
 from handful.training.session import Session
 from handful.training.system import Simulated
@@ -44,7 +45,7 @@ class Counting(MPCAgent):
 TRACES = {"fit": 0, "advance": 0}
 
 
-class Witness(Silent):
+class Witness(Observer):
     """Remembers what it was told."""
 
     def __init__(self):
@@ -79,7 +80,7 @@ def ran(loop, trials, observer=None):
     state, done = loop.init(SEED), []
     for index in range(trials + 1):
         rows = {SEED: [stage.row for stage in done]}
-        state, stage = loop.stage(index, {SEED: state}, rows, observer or Silent())[SEED]
+        state, stage = loop.stage(index, {SEED: state}, rows, observer or Observer())[SEED]
         done.append(stage)
     return state, done
 
@@ -135,8 +136,8 @@ def test_one_compile_for_fit_and_one_for_act(every, monkeypatch):
         TRACES["advance"] += isinstance(args[2], MPC)
         return advance(*args, **settings)
 
-    advance = trials_module.advance
-    monkeypatch.setattr(trials_module, "advance", counted)
+    advance = system_module.advance
+    monkeypatch.setattr(system_module, "advance", counted)
     TRACES.update(fit=0, advance=0)
     _, done = ran(loop_of(Counting, trials=3, refit_every=every, width=width), 3)
     assert TRACES == {"fit": 1, "advance": 1}
@@ -168,7 +169,7 @@ def untimed(path):
 @pytest.mark.parametrize("every", [None, 4])
 def test_every_write_is_a_safe_place_to_crash(every, tmp_path, monkeypatch):
     """Killed just before or just after each write of a run, in turn, and resumed: as if nothing had happened."""
-    session_of(tmp_path / "whole", every).train(Silent())
+    session_of(tmp_path / "whole", every).train(Observer())
     write, writes, at = run_module.write_whole, [0], [0]
 
     def killing(path, content):
@@ -179,16 +180,16 @@ def test_every_write_is_a_safe_place_to_crash(every, tmp_path, monkeypatch):
         if writes[0] == at[0]:
             raise Killed
 
-    monkeypatch.setattr(run_module, "write_whole", killing)
-    monkeypatch.setattr(checkpoint, "write_whole", killing)
+    for module in (run_module, checkpoint, files_module):
+        monkeypatch.setattr(module, "write_whole", killing)
     count = 1 + 3 * 3  # the configuration; in each trial its record, the state, the metrics
     for moment in range(1, count + 1):
         path = tmp_path / str(moment)
         writes[0], at[0] = 0, moment if moment % 2 else -moment
         with pytest.raises(Killed):
-            session_of(path, every).train(Silent())
+            session_of(path, every).train(Observer())
         at[0] = 0
-        session_of(path, every).train(Silent())
+        session_of(path, every).train(Observer())
         assert untimed(path) == untimed(tmp_path / "whole")
         one, other = (
             checkpoint.load_arrays(run / "checkpoints" / "state.npz")[0] for run in (path, tmp_path / "whole")
@@ -199,7 +200,7 @@ def test_every_write_is_a_safe_place_to_crash(every, tmp_path, monkeypatch):
 
 def test_a_resumed_run_with_room_for_more_trials_keeps_what_it_learned(tmp_path):
     first = session_of(tmp_path / "run", None, trials=1)
-    first.train(Silent())
+    first.train(Observer())
     more = session_of(tmp_path / "run", None, trials=3)
     assert more.done == 2
     ours, theirs = more.state.agent, first.state.agent
@@ -207,7 +208,7 @@ def test_a_resumed_run_with_room_for_more_trials_keeps_what_it_learned(tmp_path)
     same(ours.learned, theirs.learned)
     same(ours.data.transitions.obs[:TRIAL], theirs.data.transitions.obs[:TRIAL])
     same(more.state.pending, first.state.pending)
-    more.train(Silent())
+    more.train(Observer())
     assert [row["trial"] for row in untimed(tmp_path / "run")] == ["0", "1", "2", "3"]
 
 

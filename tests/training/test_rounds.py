@@ -10,7 +10,7 @@ import handful.training.rounds as rounds_module
 from handful.errors import InputError
 from handful.interaction import init, train_step
 from handful.training.host import Hosted
-from handful.training.loop import Loop, Silent
+from handful.training.loop import Loop, Observer
 from handful.training.rounds import OnHost, chunks, rounds_for
 from handful.training.run import Row, RunFolder
 from handful.training.session import Session
@@ -23,7 +23,7 @@ KEY = jax.random.key(SEED)
 ENV = Slope()
 
 
-class Growth(Silent):
+class Growth(Observer):
     """What somebody who watches sees of the rounds."""
 
     def __init__(self):
@@ -38,7 +38,7 @@ def ran(loop, rounds, observer=None):
     state, done = loop.init(SEED), []
     for index in range(rounds + 1):
         rows = {SEED: [stage.row for _, stage in done]}
-        state, stage = loop.stage(index, {SEED: state}, rows, observer or Silent())[SEED]
+        state, stage = loop.stage(index, {SEED: state}, rows, observer or Observer())[SEED]
         done.append((state, stage))
     return done
 
@@ -124,7 +124,7 @@ def test_a_simulator_that_gives_what_is_not_finite_is_refused():
     loop = Loop(Simulated(Slope(poison=jnp.asarray(0.7))), Nudge(), [SEED], stages=1, updates=5)
     rows = {SEED: [Row(0, 0, 0.0, {}, 0.0, 0.0)]}
     with pytest.raises(InputError, match=r"not finite; correct its step or reward; what was learned before this round"):
-        loop.stage(1, {SEED: loop.init(SEED)}, rows, Silent())
+        loop.stage(1, {SEED: loop.init(SEED)}, rows, Observer())
 
 
 def collected(agent, *, updates=3, **settings):
@@ -259,7 +259,7 @@ def test_a_round_that_is_repeated_is_the_same(num_envs):
 
     _, (first, before), (then, stage) = ran(loop(), 2)
     rows = [before.row, before.row]
-    repeated, same_ = loop().stage(2, {SEED: first}, {SEED: rows}, Silent())[SEED]
+    repeated, same_ = loop().stage(2, {SEED: first}, {SEED: rows}, Observer())[SEED]
     same(then, repeated)
     for name in ("obs", "action", "reward", "update_push"):
         np.testing.assert_array_equal(stage.arrays[name], same_.arrays[name])
@@ -273,10 +273,10 @@ def test_what_is_shown_of_copies_is_the_first_trial_of_the_first():
     system.filming = True
     for shot in frames:
         shot.clear()
-    state, first = loop.stage(0, {SEED: loop.init(SEED)}, {SEED: []}, Silent())[SEED]
+    state, first = loop.stage(0, {SEED: loop.init(SEED)}, {SEED: []}, Observer())[SEED]
     for shot in frames:
         shot.clear()
-    state, stage = loop.stage(1, {SEED: state}, {SEED: [first.row]}, Silent())[SEED]
+    state, stage = loop.stage(1, {SEED: state}, {SEED: [first.row]}, Observer())[SEED]
     batch = jax.tree.map(np.asarray, state.agent["batch"])
     end = int(np.argmax(batch["terminated"][:, 0] | batch["truncated"][:, 0])) + 1
     assert frames == [list(range(end + 1)), []]
@@ -322,7 +322,7 @@ def in_folder(tmp_path_factory):
     run, states = session(tmp_path_factory.mktemp("simulated") / "run", Simulated(ENV), Nudge()), []
     keep = run.keep
     run.keep = lambda state, stage: (states.append(state), keep(state, stage))
-    run.train(Silent())
+    run.train(Observer())
     return run, states
 
 
@@ -331,7 +331,7 @@ def hosted_run(request, tmp_path_factory):
     """A finished run in one environment on the host, or in two side by side."""
     agent = Nudge(num_envs=request.param, num_steps=10 // request.param)
     run = session(tmp_path_factory.mktemp("hosted") / "run", Hosted(hosted(copied=True)), agent)
-    run.train(Silent())
+    run.train(Observer())
     return run
 
 
@@ -340,7 +340,7 @@ def test_steps_are_those_that_were_learned_from(in_folder, hosted_run):
     assert [row.env_steps for row in run.rows] == [0, 24, 48]  # 2 updates of 3 environments for 4 steps
     assert [row.env_steps for row in hosted_run.rows] == [0, 20, 40]
     assert [list(row.metrics) for row in (*run.rows, *hosted_run.rows)] == [[], *[["push", "reward"]] * 2] * 2
-    assert (run.loop.steps, hosted_run.loop.steps) == (24, 20)
+    assert (run.loop.schedule.steps, hosted_run.loop.schedule.steps) == (24, 20)
 
 
 def test_a_simulator_shows_a_trial_of_the_learned_policy(in_folder):
@@ -414,10 +414,10 @@ def test_a_run_that_stopped_continues_to_the_last_bit(in_folder, hosted_run, tmp
         (hosted_run, Hosted(hosted(copied=True)), hosted_run.agent),
     ):
         path = tmp_path / type(system).__name__
-        session(path, system, agent, rounds=1).train(Silent())
+        session(path, system, agent, rounds=1).train(Observer())
         continued = session(path, system, agent)
         assert continued.done == 2
-        continued.train(Silent())
+        continued.train(Observer())
         same(continued.state, whole.state)
         assert [(row.env_steps, row.return_) for row in continued.rows] == [
             (row.env_steps, row.return_) for row in whole.rows
@@ -430,7 +430,7 @@ def test_a_run_that_stopped_continues_to_the_last_bit(in_folder, hosted_run, tmp
 def test_what_is_not_finite_loses_no_round_before(tmp_path):
     run = session(tmp_path / "run", Hosted(hosted(poison=40)), Nudge(num_envs=1, num_steps=10), rounds=5)
     with pytest.raises(InputError, match="must be finite"):
-        run.train(Silent())
+        run.train(Observer())
     done = session(tmp_path / "run", Hosted(hosted()), Nudge(num_envs=1, num_steps=10), rounds=5)
     assert 1 <= done.done - 1 < 5
     assert done.rows == run.rows
@@ -438,14 +438,14 @@ def test_what_is_not_finite_loses_no_round_before(tmp_path):
 
 
 def test_films_are_of_every_tenth_round_and_of_the_last():
-    schedule = Loop(Simulated(ENV), Nudge(), [SEED], stages=23, updates=1).schedule
-    assert [index for index in range(24) if schedule.films(index, 23)] == [0, 10, 20, 23]
+    loop = Loop(Simulated(ENV), Nudge(), [SEED], stages=23, updates=1)
+    assert [index for index in range(24) if loop.films(index)] == [0, 10, 20, 23]
 
 
 SEEDS = (3, 0, 11)
 
 
-class Witness(Silent):
+class Witness(Observer):
     """Remembers how far the rounds were, each time it heard of them."""
 
     def __init__(self):
@@ -471,7 +471,7 @@ def alone():
         state = loop.init(seed)
         for index in range(3):
             rows = {seed: [stage.row for _, stage in done]}
-            state, stage = loop.stage(index, {seed: state}, rows, Silent())[seed]
+            state, stage = loop.stage(index, {seed: state}, rows, Observer())[seed]
             done.append((state, stage))
         runs[seed] = done
     return runs

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import handful.training.trials as trials_module
+import handful.training.system as system_module
 from handful.agents.mpc_agent import MPCAgent
 from handful.devices import undivided
 from handful.envs.point_mass import PointMass
@@ -22,8 +22,8 @@ from handful.propagation.trajectory_sampling import TSInf
 from handful.training import checkpoint
 from handful.training import files as files_module
 from handful.training import run as run_module
-from handful.training.group import GroupFolder, seeds_of
-from handful.training.loop import Loop, Silent
+from handful.training.loop import Loop, Observer
+from handful.training.run import GroupFolder, seeds_of
 from handful.training.session import Session, train
 from handful.training.system import Simulated
 from probes import same
@@ -46,7 +46,7 @@ class Counting(MPCAgent):
         return super().fit(key, task, learned, data)
 
 
-class Witness:
+class Witness(Observer):
     """Remembers what it was told."""
 
     def __init__(self):
@@ -90,7 +90,7 @@ def loop_of(seeds, kind=MPCAgent, env=None):
 def whole():
     """A run of the group: states and records before each trial, what an observer heard, and how often was compiled."""
     TRACES.update(fit=0, act=0)
-    inner = trials_module.advance
+    inner = system_module.advance
 
     def counted(key, env, policy, *rest, **settings):
         TRACES["act"] += isinstance(policy, MPC)
@@ -99,7 +99,7 @@ def whole():
     loop, witness, history = loop_of(SEEDS, Counting), Witness(), []
     states, trials = {seed: loop.init(seed) for seed in SEEDS}, {seed: [] for seed in SEEDS}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trials_module, "advance", counted)
+        patch.setattr(system_module, "advance", counted)
         for index in range(TRIALS + 1):
             rows = {seed: [trial.row for trial in trials[seed]] for seed in SEEDS}
             history.append((dict(states), rows))
@@ -116,7 +116,7 @@ def test_a_seed_learns_what_it_learns_alone(seed, whole):
     loop = loop_of([seed])
     state, rows = loop.init(seed), []
     for index in range(TRIALS + 1):
-        state, trial = loop.stage(index, {seed: state}, {seed: rows}, Silent())[seed]
+        state, trial = loop.stage(index, {seed: state}, {seed: rows}, Observer())[seed]
         rows.append(trial.row)
         together = trials[seed][index]
         assert together.arrays.keys() == trial.arrays.keys()
@@ -197,7 +197,7 @@ def sessions_of(path):
     made = {}
     for seed in seeds_of(folder.config()["seeds"]):
         own = {**config, "seed": seed}
-        made[seed] = Session(folder.member_folder(seed, own), loop.system, loop.agent, own)
+        made[seed] = Session(folder.member(seed).kept_with(own), loop.system, loop.agent, own)
     return made
 
 

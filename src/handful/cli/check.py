@@ -2,13 +2,10 @@
 
 import dataclasses
 import sys
-from pathlib import Path
 
 from handful.agents.options.filled import check_least
 from handful.checks import environment, trials
-from handful.checks.environment import Finding
-from handful.cli.options import Check as Options
-from handful.cli.options import check_seed
+from handful.cli.options import Check, check_seed
 from handful.cli.tables import show, table_of
 from handful.envs.base import AbstractEnv
 from handful.envs.loading import load
@@ -16,7 +13,7 @@ from handful.training.files import write_json
 from handful.version import __version__
 
 
-def run(options: Options) -> int:
+def run(options: Check) -> int:
     """Run the trials and print the findings. Returns 1 where a check is off."""
     check_least(options, "trials", "steps")
     check_seed(options.seed)
@@ -39,12 +36,7 @@ def run(options: Options) -> int:
     off = sum(finding.verdict == "off" for finding in found)
     sys.stdout.write(f"{off} of {len(found)} checks are off; {done.steps} steps were run.\n")
     if options.json is not None:
-        _write(options, options.json, found, done.steps)
+        asked = {"handful": __version__, "task": options.task, "trials": options.trials, "seed": options.seed}
+        findings = [dataclasses.asdict(finding) for finding in found]
+        write_json(options.json, asked | {"steps": done.steps, "findings": findings})
     return 1 if off else 0
-
-
-def _write(options: Options, file: Path, found: list[Finding], steps: int) -> None:
-    """Write the findings as JSON."""
-    asked = {"handful": __version__, "task": options.task, "trials": options.trials, "seed": options.seed}
-    findings = [dataclasses.asdict(finding) for finding in found]
-    write_json(file, asked | {"steps": steps, "findings": findings})

@@ -6,7 +6,7 @@ import re
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Never
 
 import equinox as eqx
 import jax
@@ -27,21 +27,13 @@ from handful.training.host import Hosted
 from handful.training.progress import ROUNDS, TRIALS, Words
 from handful.training.rounds import rounds_for, steps_per_update
 from handful.training.system import system_for
-from handful.training.typed_json import unusable
 from handful.user_code import is_own, one_line
 from handful.version import __version__
 
 USUAL_TRIALS = 8
-KINDS = {
-    "task": str,
-    "agent": str,
-    "trials": int,
-    "updates": int | None,
-    "seed": int,
-    "refit_every": int | None,
-    "float64": bool,
-    "options": dict,
-}
+MISSING = object()
+KINDS = {"task": str, "agent": str, "trials": int, "updates": int | None, "seed": int, "refit_every": int | None}
+KINDS |= {"float64": bool, "options": dict}
 
 
 def configured(options: Any) -> dict[str, Any]:
@@ -183,9 +175,25 @@ def _of_option(sentence: str, own: dict[str, Any]) -> str:
 
 
 def _check(content: dict[str, Any], kinds: Mapping[str, Any], *, closed: bool = False) -> None:
-    """Raises `InputError` where an entry is not what its annotation says."""
-    name = unusable(content, kinds, closed=closed)
-    if name is not None:
-        raise InputError(
-            f"the configuration of the run has no usable {name!r}: restore its config.json, or start a new run"
-        )
+    """Raises `InputError` where an entry is not of its annotated type, or, if `closed`, has none."""
+    for name in (*kinds, *(content if closed else ())):
+        if not fits(content.get(name, MISSING), kinds.get(name, Never)):
+            raise InputError(
+                f"the configuration of the run has no usable {name!r}: restore its config.json, or start a new run"
+            )
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """True if a JSON value is of an annotated type; lists serve as tuples, and whole numbers as floats.
+
+    >>> fits(None, int | None), fits([64, 64], tuple[int, ...]), fits(2.5, int | None)
+    (True, True, False)
+    """
+    origin, choices = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return value in choices
+    if origin is tuple:
+        return isinstance(value, list | tuple) and all(fits(each, choices[0]) for each in value)
+    if choices:
+        return any(fits(value, choice) for choice in choices)
+    return kind is not Never and (type(value) is kind or (kind is float and type(value) is int))

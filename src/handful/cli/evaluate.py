@@ -7,13 +7,12 @@ import numpy as np
 from handful.agents.options.filled import check_least
 from handful.cli.configuration import built, words_of
 from handful.cli.folders import opened
-from handful.cli.options import Evaluate as Options
-from handful.cli.options import check_seed
+from handful.cli.options import Evaluate, check_seed
 from handful.errors import InputError
 from handful.training.session import Session
 
 
-def run(options: Options) -> None:
+def run(options: Evaluate) -> None:
     """Run the episodes and print."""
     check_least(options, "episodes")
     check_seed(options.seed)

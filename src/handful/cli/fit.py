@@ -11,8 +11,7 @@ from handful.agents.model_learners import model_learner
 from handful.agents.options.filled import check_least
 from handful.agents.options.models import ModelOptions
 from handful.cli import runtime
-from handful.cli.options import Fit as Options
-from handful.cli.options import check_seed, stamp
+from handful.cli.options import Fit, check_seed, stamp
 from handful.cli.tables import show, table_of
 from handful.data.loaders import Log, load_log
 from handful.envs.base import AbstractEnv
@@ -21,8 +20,7 @@ from handful.envs.registry import info_of
 from handful.errors import InputError
 from handful.models.base import AbstractLearner
 from handful.reports.model_report import table_one_step, table_rollout, verdict, write_model_report
-from handful.training.model_fit import ModelFit, fit_model, plain_task
-from handful.training.model_folder import ModelFolder
+from handful.training.model_fit import ModelFit, ModelFolder, fit_model, plain_task
 from handful.version import __version__
 
 NOISELESS = (
@@ -31,7 +29,7 @@ NOISELESS = (
 )
 
 
-def run(options: Options) -> None:
+def run(options: Fit) -> None:
     """Fit, save and print the scores."""
     if options.float64:
         runtime.use_float64()
@@ -49,7 +47,7 @@ def run(options: Options) -> None:
     _present(folder)
 
 
-def fitted(options: Options, log: Log) -> tuple[ModelFit, dict[str, Any]]:
+def fitted(options: Fit, log: Log) -> tuple[ModelFit, dict[str, Any]]:
     """The fit of the options and the configuration of its folder. Raises `InputError` where they do not fit the log."""
     env, notes = _environment(options, log)
     task = plain_task(log) if env is None else env.task
@@ -61,7 +59,7 @@ def fitted(options: Options, log: Log) -> tuple[ModelFit, dict[str, Any]]:
     return fit, {**config, "timed": env is not None, "notes": notes}
 
 
-def _environment(options: Options, log: Log) -> tuple[Any, list[str]]:
+def _environment(options: Fit, log: Log) -> tuple[Any, list[str]]:
     """The given environment, or that of the run folder, or None; and notes."""
     name = options.task or log.task
     if name is None:
@@ -77,7 +75,7 @@ def _environment(options: Options, log: Log) -> tuple[Any, list[str]]:
     return env, []
 
 
-def _learner(options: Options, env: Any) -> AbstractLearner:
+def _learner(options: Fit, env: Any) -> AbstractLearner:
     if env is None and "physics" in options.model:
         raise InputError(f"--model {options.model} needs the equations of a task: give one with --task")
     given = ModelOptions(model=options.model, settings="light")

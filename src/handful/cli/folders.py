@@ -9,9 +9,8 @@ from handful.cli.configuration import configured, words_of
 from handful.cli.options import check_seed, stamp
 from handful.errors import InputError
 from handful.training.files import sweep
-from handful.training.group import GroupFolder, seeds_of
-from handful.training.model_folder import ModelFolder
-from handful.training.run import RunFolder, is_group
+from handful.training.model_fit import ModelFolder
+from handful.training.run import GroupFolder, RunFolder, is_group, seeds_of
 from handful.version import __version__
 
 Place = tuple[RunFolder | GroupFolder, dict[str, Any], list[int]]  # the folder, its configuration, its seeds
@@ -49,7 +48,7 @@ def resumed(path: Path, trials: int | None) -> Place:
         )
     config |= {} if trials is None else {"trials": trials}
     seeds = [config.get("seed", 0)] if isinstance(folder, RunFolder) else seeds_of(config["seeds"])
-    done = max(folder.done(seed) for seed in seeds) - 1
+    done = max(folder.member(seed).done for seed in seeds) - 1
     if config["trials"] < done:
         raise InputError(
             f"--trials can only raise the number: {path} holds {done} {words_of(config).unit}s already, "

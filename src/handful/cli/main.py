@@ -7,23 +7,23 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from handful.cli.stopping import INTERRUPTED, Stop
 from handful.errors import InputError
 from handful.version import __version__
 
-# command: (module, one line of help); a module has a dataclass `Options` and a function `run(options)`
+# command: (module and function, one line of help); see `options.OPTIONS` for what the function takes
 COMMANDS = {
-    "tasks": ("handful.cli.tasks", "the tasks, their sizes, what is known of them"),
-    "train": ("handful.cli.train", "learn a task, trial by trial, into a run folder"),
-    "evaluate": ("handful.cli.evaluate", "run the learned controller from fresh starts: mean and spread"),
-    "compare": ("handful.cli.compare", "learning curves of many runs, with every seed, and what they come to"),
-    "check": ("handful.cli.check", "is an environment what its task says of it: reward, end, actions, step length"),
-    "fit": ("handful.cli.fit", "fit a model to recorded trials, and score it on trials that it has not seen"),
-    "report": ("handful.cli.report", "make report.html again from a run folder"),
-    "bench plan": ("handful.cli.bench_plan", "time one plan, compared with the machine's own matrix rate"),
-    "bench fit": ("handful.cli.bench_fit", "time gradient steps of an ensemble"),
+    "tasks": ("tasks:run", "the tasks, their sizes, what is known of them"),
+    "train": ("train:run", "learn a task, trial by trial, into a run folder"),
+    "evaluate": ("evaluate:run", "run the learned controller from fresh starts: mean and spread"),
+    "compare": ("reports:compare", "learning curves of many runs, with every seed, and what they come to"),
+    "check": ("check:run", "is an environment what its task says of it: reward, end, actions, step length"),
+    "fit": ("fit:run", "fit a model to recorded trials, and score it on trials that it has not seen"),
+    "report": ("reports:report", "make report.html again from a run folder"),
+    "bench plan": ("bench:plan", "time one plan, compared with the machine's own matrix rate"),
+    "bench fit": ("bench:fit", "time gradient steps of an ensemble"),
 }
 OVERVIEW = """handful: learn to control a system in a handful of trials.
 
@@ -72,27 +72,22 @@ def _split(words: list[str]) -> tuple[str | None, list[str]]:
 def _run(name: str, words: list[str]) -> int:
     """Run a command, and turn how it ends into an exit code. Help ends before its module imports JAX."""
     from handful.cli import runtime
+    from handful.cli.options import OPTIONS
+    from handful.cli.train_options import options_for
 
     try:
-        options = _parse(_kind(name, words), name, words)
+        options = _parse(options_for(words) if name == "train" else OPTIONS[name], name, words)
         with Stop() as stop:
             runtime.start()
-            module = importlib.import_module(COMMANDS[name][0])
+            module, _, function = COMMANDS[name][0].partition(":")
+            run = getattr(importlib.import_module(f"handful.cli.{module}"), function)
             stop.check()
-        return module.run(options) or 0
+        return run(options) or 0
     except InputError as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
         sys.stderr.write("handful: stopped\n")
         return INTERRUPTED
-
-
-def _kind(name: str, words: list[str]) -> type:
-    """The dataclass of a command's options; of `train`, those of the agent that is named."""
-    from handful.cli.options import OPTIONS
-    from handful.cli.train_options import options_for
-
-    return options_for(words) if name == "train" else OPTIONS[name]
 
 
 def _parse(kind: type, name: str, words: list[str]) -> Any:
@@ -108,7 +103,7 @@ def _parse(kind: type, name: str, words: list[str]) -> Any:
     except SystemExit as stop:
         if not stop.code:
             raise
-        _exit(_refuse(f"{_sentence(said.getvalue())} (see handful {name} --help)"))
+        raise SystemExit(_refuse(f"{_sentence(said.getvalue())} (see handful {name} --help)")) from stop
 
 
 def _sentence(message: str) -> str:
@@ -127,9 +122,5 @@ def _refuse(sentence: str) -> int:
     return 2
 
 
-def _exit(code: int) -> NoReturn:
-    raise SystemExit(code)
-
-
 if __name__ == "__main__":
-    _exit(main())
+    sys.exit(main())

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
 
 from handful.cli.runtime import cores
 from handful.cli.stopping import Stop
@@ -52,17 +53,10 @@ def _run(line: Sequence[str], running: list[subprocess.Popen[str]], prefix: str)
 
     It is not in our group of processes: a terminal's Ctrl-C reaches it once, through us.
     """
+    how: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True, "env": _alone()}
     with (
         tempfile.TemporaryFile("w+") as errors,
-        subprocess.Popen(
-            line,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=os.environ | _alone(),
-            text=True,
-            process_group=0,
-        ) as process,
+        subprocess.Popen(line, stderr=errors, process_group=0, **how) as process,
     ):
         running.append(process)
         for said in process.stdout or ():
@@ -83,9 +77,7 @@ def _keep_to(core: int) -> None:
 
 
 def _alone() -> dict[str, str]:
-    """Variables for a process that has one core, and may share an accelerator with its like."""
-    devices = r"--xla_force_host_platform_device_count=\d+"
-    flags = re.sub(devices, "", os.environ.get("XLA_FLAGS", ""))
-    return {"XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count=1".strip()} | {
-        "XLA_PYTHON_CLIENT_PREALLOCATE": os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    }
+    """The environment of a process that has one core, and may share an accelerator with its like."""
+    flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", os.environ.get("XLA_FLAGS", ""))
+    flags = f"{flags} --xla_force_host_platform_device_count=1".strip()
+    return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ, "XLA_FLAGS": flags}

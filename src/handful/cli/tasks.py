@@ -2,14 +2,14 @@
 
 import sys
 
-from handful.cli.options import Tasks as Options
+from handful.cli.options import Tasks
 from handful.envs.known_tasks import KNOWN
 from handful.envs.loading import load
 from handful.envs.registry import TASKS, info_of
 from handful.errors import InputError
 
 
-def run(options: Options) -> None:
+def run(options: Tasks) -> None:
     """Print the list."""
     for name in TASKS:
         info = info_of(name)

@@ -10,19 +10,15 @@ from handful.cli.configuration import built, words_of
 from handful.cli.folders import created, resumed
 from handful.cli.options import check_seed
 from handful.cli.stopping import INTERRUPTED, Stop
-from handful.cli.train_options import TrialWise as Options
 from handful.cli.train_options import given_of
 from handful.errors import InputError
 from handful.reports import run_report
 from handful.reports.comparison import write_comparison
-from handful.training.group import GroupFolder
-from handful.training.machine import CompileClock, device, versions
+from handful.training.machine import CompileClock
 from handful.training.progress import observer_for
-from handful.training.run import RunFolder
+from handful.training.run import GroupFolder, RunFolder
 from handful.training.session import Session, train
 from handful.training.system import Simulated
-
-__all__ = ["Options", "run"]
 
 OWN = "train path/to/your_env.py:Env"
 
@@ -36,13 +32,13 @@ def run(options: Any) -> int:
         try:
             _learn(folder, config, seeds, clock=clock, stop=stop)
         except KeyboardInterrupt:
-            done, all_ = sum(folder.done(seed) for seed in seeds), len(seeds) * (config["trials"] + 1)
+            done, all_ = sum(folder.member(seed).done for seed in seeds), len(seeds) * (config["trials"] + 1)
             sys.stdout.write(
                 f"Stopped. {done} of {all_} {words_of(config).unit}s are saved; continue with: "
                 f"handful train --resume {folder.path}\n"
             )
             return INTERRUPTED
-        first = folder.member(seeds[0])
+        first = folder.member(seeds[0]).path
         further = f"report {first}"
         if isinstance(folder, GroupFolder):
             page = write_comparison([folder.path], folder.path / "compare")
@@ -77,25 +73,26 @@ def _learn(
     system, agent = built({**config, "seed": seeds[0]})
     try:
         stop.check()
-        if "seeds" in config and not isinstance(system, Simulated):
-            system.close()
-            _learn_apart(folder, config, seeds, stop)
-            return
-        each = {seed: {**config, "seed": seed} for seed in seeds}
-        sessions = {seed: Session(folder.member_folder(seed, own), system, agent, own) for seed, own in each.items()}
-        _learn_together(folder.path, sessions, clock=clock, stop=stop)
+        apart = "seeds" in config and not isinstance(system, Simulated)
+        if not apart:
+            each = {seed: {**config, "seed": seed} for seed in seeds}
+            folders = {seed: folder.member(seed).kept_with(own) for seed, own in each.items()}
+            sessions = {seed: Session(folders[seed], system, agent, own) for seed, own in each.items()}
+            _learn_together(folder.path, sessions, clock=clock, stop=stop)
     finally:
         system.close()
+    if apart:
+        _learn_apart(folder, config, seeds, stop)
 
 
 def _learn_together(path: Path, sessions: dict[int, Session], *, clock: CompileClock, stop: Stop) -> None:
     """Train all seeds in this process; write their summaries and reports."""
     any_, alone = next(iter(sessions.values())), len(sessions) == 1
-    facts = {"device": device(), "versions": versions()}
-    title = any_.title if alone else f"{any_.title}, {len(sessions)} seeds side by side"
+    system = any_.system
+    title = Path(any_.config["task"]).name + ("" if alone else f", {len(sessions)} seeds side by side")
     stages, words = any_.config["trials"], words_of(any_.config)
-    with observer_for(path, title, stages, any_.loop.steps, words=words, check=stop.check) as observer:
-        notes = any_.notes
+    with observer_for(path, title, stages, any_.loop.schedule.steps, words=words, check=stop.check) as observer:
+        notes = system.notes
         for note in notes:
             observer.say(note)
         try:
@@ -103,15 +100,15 @@ def _learn_together(path: Path, sessions: dict[int, Session], *, clock: CompileC
             stop.check()
         except KeyboardInterrupt:
             for session in sessions.values():
-                session.summarise(interrupted=True, compile_s=clock.seconds, **facts)
+                session.summarise(clock, interrupted=True)
             raise
-        for note in any_.notes[len(notes) :]:
+        for note in system.notes[len(notes) :]:
             observer.say(note)
         observer.say("Drawing the report." if alone else "Drawing the reports.")
         for session in sessions.values():
             stop.check()
-            if not session.summarised:
-                session.summarise(compile_s=clock.seconds, **facts)
+            if not session.folder.summarises(stages):
+                session.summarise(clock)
             run_report.write_report(session.folder)
         if alone:
             observer.say(f"Run folder: {path}\nReport:     {any_.folder.report_path}")
@@ -122,7 +119,7 @@ def _learn_apart(folder: RunFolder | GroupFolder, config: dict[str, Any], seeds:
     stages, commands = config["trials"], {}
     alone = {name: value for name, value in config.items() if name != "seeds"}
     for seed in seeds:
-        own = folder.member_folder(seed, {**alone, "seed": seed})
+        own = folder.member(seed).kept_with({**alone, "seed": seed})
         if not (own.summarises(stages) and own.report_path.exists()):
             commands[seed] = ["train", "--resume", str(own.path), "--trials", str(stages)]
     name, words = Path(config["task"]).name, words_of(config)

@@ -1,7 +1,8 @@
 """Options of `handful train`: those of every run, and those of the agent that was named."""
 
+import argparse
+import contextlib
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,8 @@ import tyro
 
 from handful.agents.catalogue import AGENTS, entry_of
 from handful.agents.options.filled import flag
+from handful.errors import InputError
+from handful.training.files import read_json
 
 NAMES = f"{', '.join(AGENTS)}, or path/to/file.py:NAME for an agent of your own"
 INSTEAD = {"steps": "; give --trials instead"}  # what serves the same purpose in another agent
@@ -71,44 +74,26 @@ def given_of(options: Any) -> dict[str, Any]:
 
 def _agent(words: Sequence[str]) -> str:
     """The agent that a command line names, that of the run to resume, or PETS."""
-    named = _value(words, "--agent")
-    if named is not None:
-        return named
-    folder = _value(words, "--resume")
-    for name in ("config.json", "group.json"):
-        try:
-            agent = json.loads((Path(folder or "") / name).read_text())["agent"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if agent in AGENTS:
-            return agent
-    return "pets"
-
-
-def _value(words: Sequence[str], option: str) -> str | None:
-    """The value that follows an option, the last time that it is given."""
-    found = None
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if word == option and following:
-            found = following
-        elif word.startswith(f"{option}="):
-            found = word.partition("=")[2]
-    return found
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for option in ("--agent", "--resume"):
+        parser.add_argument(option, nargs="?")
+    named, _ = parser.parse_known_args(words)
+    config: dict[str, Any] = {}
+    for name in ("config.json", "group.json") if named.resume else ():
+        with contextlib.suppress(InputError):
+            config |= read_json(Path(named.resume) / name, "")
+    written = str(config.get("agent"))
+    return named.agent or (written if written in AGENTS else "pets")
 
 
 def _refuse_foreign(words: Sequence[str], agent: str, known: set[str]) -> None:
-    from handful.errors import InputError
-
+    of_agents = {name: {field.name for field in dataclasses.fields(entry.options)} for name, entry in AGENTS.items()}
     for word in words:
         name = word.partition("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_")
         if not word.startswith("--") or name in known:
             continue
-        owners = [
-            other
-            for other, entry in AGENTS.items()
-            if name in {field.name for field in dataclasses.fields(entry.options)}
-            or (name == "refit_every" and entry.kind == "trials")
-        ]
+        by_trials = name == "refit_every"
+        owners = [each for each in AGENTS if name in of_agents[each] or (by_trials and AGENTS[each].kind == "trials")]
         if owners:
             raise InputError(
                 f"{flag(name)} is not an option of --agent {agent}, but of {', '.join(owners)}{INSTEAD.get(name, '')}"

@@ -11,7 +11,7 @@ from handful.reports.model_figures import ModelRecord
 from handful.reports.page import Block
 from handful.reports.run_report import parameter_table
 from handful.reports.wording import number
-from handful.training.model_folder import ModelFolder
+from handful.training.model_fit import ModelFolder
 
 ONE_STEP = {
     "nrmse": "error of the mean (NRMSE)",

@@ -72,7 +72,7 @@ def forecasts(record: Record) -> Iterator[Block]:
         "forecast-first": "The first controlled trial: the model has seen random data alone.",
         "forecast-last": "The last trial: the model has seen all trials before it.",
     }
-    draw = lambda record, trial: forecast(record.trials[trial], record.labels, trial)  # noqa: E731
+    draw = lambda record, trial: forecast(record.trials[trial], record.labels, trial)
     yield from _each(record, [min(record.forecast), max(record.forecast)], draw, captions)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from handful.devices import placed_like
 from handful.errors import InputError
-from handful.training.files import write_whole
+from handful.training.files import damaged, write_whole
 
 State = TypeVar("State")
 
@@ -54,9 +54,7 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays.pop("header").tobytes())
     except Exception as error:  # a flipped bit makes the zip and npy readers raise almost anything
-        raise InputError(
-            f"{path} is missing or damaged ({type(error).__name__}); restore it from a copy, or start a new run"
-        ) from error
+        raise damaged(path, error, "restore it from a copy, or start a new run") from error
     return arrays, header
 
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders with a configuration."""
 
 import contextlib
 import json
@@ -47,13 +47,43 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text()).items())
     except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is missing or damaged ({type(error).__name__}); {remedy}") from error
+        raise damaged(path, error, remedy) from error
+
+
+def damaged(path: Path, error: Exception, remedy: str) -> InputError:
+    """The complaint about a file that cannot be used."""
+    return InputError(f"{path} is missing or damaged ({type(error).__name__}); {remedy}")
 
 
 def sweep(folder: Path) -> None:
     """Remove what processes that were killed while writing left beside the files below `folder`."""
     for left in folder.rglob(f".*{UNFINISHED}"):
         left.unlink(missing_ok=True)
+
+
+class Folder:
+    """A folder with a configuration."""
+
+    CONFIG = "config.json"
+    REMEDY = "restore it, or start a new run"  # where a file is missing or damaged
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / self.CONFIG
+
+    @property
+    def report_path(self) -> Path:
+        return self.path / "report.html"
+
+    def config(self) -> dict[str, Any]:
+        """Raises `InputError` where it is missing or damaged."""
+        return read_json(self.config_path, self.REMEDY)
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        write_json(self.config_path, config)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -68,7 +68,9 @@ def gif(frames: Sequence[Frame], times: Sequence[int], dt: float) -> bytes:
     indexed = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     buffer = io.BytesIO()
     settings = {"save_all": True, "append_images": indexed[1:], "loop": 0, "optimize": False, "disposal": 1}
-    indexed[0].save(buffer, "GIF", duration=_durations(times, dt), **settings)
+    at = [10 * round(1e2 * dt * time) for time in times]  # [ms], in the format's hundredths of a second, without drift
+    durations = [*(after - before for before, after in itertools.pairwise(at)), LINGER_MS]
+    indexed[0].save(buffer, "GIF", duration=durations, **settings)
     return buffer.getvalue()
 
 
@@ -78,9 +80,3 @@ def shrunk(frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
     if width <= WIDEST:
         return frame
     return np.asarray(Image.fromarray(frame).resize((WIDEST, round(height * WIDEST / width)), Image.Resampling.BOX))
-
-
-def _durations(times: Sequence[int], dt: float) -> list[int]:
-    """Milliseconds of each frame, in the format's hundredths of a second, without drift."""
-    at = [10 * round(1e2 * dt * time) for time in times]
-    return [*(after - before for before, after in itertools.pairwise(at)), LINGER_MS]

@@ -6,15 +6,14 @@ before anything is learned.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray
 
 from handful.agent import AbstractAgent
 from handful.policies.base import AbstractPolicy
-from handful.training.model_metrics import trial_metrics
 from handful.training.rounds import RoundByRound
 from handful.training.run import Row
 from handful.training.seeds import Seeds
@@ -28,21 +27,11 @@ class Stage:
     """A finished stage of one seed: its row of the metrics, and arrays for the record."""
 
     row: Row
-    arrays: dict[str, np.ndarray]
+    arrays: Recorded
 
 
-@runtime_checkable
-class Observer(Protocol):
-    """Watches a run. Mappings are from seeds."""
-
-    def fitting(self, stage: int) -> None: ...
-    def fitted(self, stage: int, metrics: Mapping[int, Recorded], seconds: float) -> None: ...
-    def stepped(self, stage: int, tallies: Mapping[int, Tally], step_ms: float) -> None: ...
-    def finished(self, stages: Mapping[int, Stage]) -> None: ...
-
-
-class Silent:
-    """An observer that shows nothing."""
+class Observer:
+    """Watches a run; this one shows nothing. Mappings are from seeds."""
 
     def fitting(self, stage: int) -> None: ...
     def fitted(self, stage: int, metrics: Mapping[int, Recorded], seconds: float) -> None: ...
@@ -71,17 +60,18 @@ class Loop:
             else RoundByRound(system, agent, self.seeds, updates or 1)
         )
         self.capacity = self.schedule.capacity(stages)  # transitions
-        self._warm = False
-
-    @property
-    def steps(self) -> int:
-        """Of a stage, at most."""
-        return self.schedule.steps
 
     def init(self, seed: int, capacity: int | None = None) -> Any:
         """The state before stage 0, with room for all stages unless `capacity` says otherwise."""
-        state = self.schedule.init(jax.random.fold_in(self.keys[seed], 0))
-        return self.schedule.reserve(state, capacity or self.capacity)
+        return self.reserve(self.schedule.init(jax.random.fold_in(self.keys[seed], 0)), capacity or self.capacity)
+
+    def reserve(self, state: Any, capacity: int) -> Any:
+        """The state with room for `capacity` transitions."""
+        return eqx.tree_at(lambda s: s.agent, state, self.agent.reserve(state.agent, capacity))
+
+    def films(self, index: int) -> bool:
+        """True if the trial of stage `index` is to be filmed where it cannot be drawn later."""
+        return index % self.schedule.film_every == 0 or index == self.last
 
     def policy(self, state: Any) -> AbstractPolicy:
         """The controller as learned so far."""
@@ -102,42 +92,27 @@ class Loop:
         Raises `InputError` if a seed meets what is not finite; none of them has the stage then.
         """
         going = [seed for seed in self.seeds.seeds if len(rows[seed]) == index]
-        keys = {seed: self.schedule.keys(key, index) for seed, key in self.keys.items()}
-        running = self.schedule.start(index, keys, states, going)
-        running.learn(observer)
-        running.begin()
-        while running.advance(observer):
-            pass
-        done = {}
-        for seed in going:
-            stage = self._record(index, seed, running, keys[seed][-1], rows[seed])
-            done[seed] = running.states[seed], stage
+        ran = self.schedule.run(index, self.keys, states, going, observer)
+        done = {seed: (state, _record(index, tally, rows[seed])) for seed, (state, tally) in ran.items()}
+        for seed, (state, stage) in done.items():
             if keep is not None:
-                keep(seed, *done[seed])
-        self._warm |= index > 0
+                keep(seed, state, stage)
         observer.finished({seed: stage for seed, (_, stage) in done.items()})
         return done
 
-    def _record(self, index: int, seed: int, running: Any, key: PRNGKeyArray, rows: list[Row]) -> Stage:
-        """The record of a stage after those in `rows`."""
-        tally, before = running.tallies[seed], rows[-1] if rows else None
-        if index > 0 and not self._warm:  # the first call compiled: that is no planning time
-            tally.step_ms = tally.step_ms[1:] or tally.step_ms
-        arrays = running.trial(seed)
-        updates = tally.metrics()
-        metrics: dict[str, float | None] = {
-            name: float(np.mean(values)) for name, values in updates.items() if values.ndim == 1
-        }
-        if tally.pieces and index > 0:
-            model = self.agent.model(running.driver(seed))
-            own, own_arrays = trial_metrics(key, model, tally, self.system.task, self.schedule.piece)
-            metrics, arrays = own | metrics, arrays | own_arrays
-        row = Row(
-            trial=index,
-            env_steps=tally.steps + (before.env_steps if before else 0),
-            return_=tally.return_,
-            metrics=metrics,
-            fit_s=tally.learning_s,
-            wall_s=tally.seconds + (before.wall_s if before else 0.0),
-        )
-        return Stage(row, arrays | {f"update_{name}": values for name, values in updates.items()})
+
+def _record(index: int, tally: Tally, rows: list[Row]) -> Stage:
+    """The record of a stage after those in `rows`."""
+    before, updates = rows[-1] if rows else None, tally.of_updates()
+    means: dict[str, float | None] = {
+        name: float(np.mean(values)) for name, values in updates.items() if values.ndim == 1
+    }
+    row = Row(
+        trial=index,
+        env_steps=tally.steps + (before.env_steps if before else 0),
+        return_=tally.return_,
+        metrics=tally.metrics | means,
+        fit_s=tally.learning_s,
+        wall_s=tally.seconds + (before.wall_s if before else 0.0),
+    )
+    return Stage(row, tally.arrays | {f"update_{name}": values for name, values in updates.items()})

@@ -4,15 +4,13 @@ import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from handful.version import __version__
 
-_COMPILING = {
-    "/jax/core/compile/jaxpr_to_mlir_module_duration",
-    "/jax/core/compile/backend_compile_duration",
-}
+_COMPILING = {f"/jax/core/compile/{stage}_duration" for stage in ("jaxpr_to_mlir_module", "backend_compile")}
 
 
 class CompileClock:
@@ -22,6 +20,10 @@ class CompileClock:
         self.seconds = 0.0
         jax.monitoring.register_event_duration_secs_listener(self._heard)
 
+    def facts(self) -> dict[str, Any]:
+        """The seconds so far, the device and the versions."""
+        return {"compile_s": self.seconds, "device": device(), "versions": versions()}
+
     def _heard(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
         if event in _COMPILING:
             self.seconds += duration_secs
@@ -30,17 +32,13 @@ class CompileClock:
 def device() -> str:
     """The device that computes, in words."""
     first = jax.devices()[0]
-    name = _processor() if first.platform == "cpu" else first.device_kind
-    return f"{name}, {os.cpu_count()} cores" if first.platform == "cpu" else name
+    return f"{_processor()}, {os.cpu_count()} cores" if first.platform == "cpu" else first.device_kind
 
 
 def versions() -> dict[str, str]:
     """Versions that decide what a run computes."""
-    return {
-        "handful": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("jax", "jaxlib", "equinox", "optax", "numpy")},
-    }
+    libraries = {name: version(name) for name in ("jax", "jaxlib", "equinox", "optax", "numpy")}
+    return {"handful": __version__, "python": platform.python_version(), **libraries}
 
 
 def _processor() -> str:

@@ -1,7 +1,10 @@
-"""A model from recorded trials: fit, recalibrate, and score on held-out trials."""
+"""A model from recorded trials: fit, recalibrate, score on held-out trials, and the folder that keeps it all."""
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -10,27 +13,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from handful.data.dataset import Dataset
 from handful.data.loaders import Log, dataset_of
 from handful.errors import InputError
 from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
 from handful.models.recalibrated import Recalibrated
 from handful.propagation.fan import fan
-from handful.scores.model_score import (
-    HORIZON,
-    PARTICLES,
-    Calibration,
-    OneStepScore,
-    RolloutScore,
-    forecasts,
-    one_step_predictions,
-    one_step_score,
-    recalibrate,
-    rollout_score,
-)
+from handful.scores import metrics, model_score
+from handful.scores.model_score import Calibration, OneStepScore, RolloutScore, one_step_predictions, recalibrate
 from handful.scores.windows import Windows, cut, longest, unbroken
 from handful.task import Task
+from handful.training import checkpoint
+from handful.training.files import Folder, read_json, write_json
+from handful.training.model_metrics import fitted_parameters
 from handful.types import Transition
 
+KIND = "model"  # an entry of the configuration that run folders do not have
+BY_STEP = ("nrmse", "coverage", "crps", "spread_skill")  # scores of rollouts for each entry of the observation
 EVERY = 5  # every fifth trial is held out
 
 
@@ -41,10 +40,6 @@ class Split:
     training: tuple[int, ...]
     calibration: tuple[int, ...]  # empty where there are only two trials
     held_out: tuple[int, ...]
-
-    @property
-    def parts(self) -> tuple[tuple[int, ...], ...]:
-        return self.training, self.calibration, self.held_out
 
 
 @dataclass(frozen=True)
@@ -110,8 +105,8 @@ def fit_model(
     trials: Mapping[int, Transition],
     *,
     held_out: Sequence[int] = (),
-    horizon: int = HORIZON,
-    particles: int = PARTICLES,
+    horizon: int = model_score.HORIZON,
+    particles: int = model_score.PARTICLES,
 ) -> ModelFit:
     """Fit on the training trials, find the factor on the calibration trial, score on the held-out ones.
 
@@ -121,7 +116,7 @@ def fit_model(
     """
     _check_sizes(task, trials)
     split = split_of(tuple(trials), held_out)
-    training, calibrating, testing = ({number: trials[number] for number in part} for part in split.parts)
+    training, calibrating, testing = ({number: trials[number] for number in part} for part in vars(split).values())
     init_key, fit_key, calibration_key, score_key, fan_key, parts_key = jax.random.split(key, 6)
     data = dataset_of(training)
     state, report = _fit(learner, fit_key, _init(learner, init_key, task), data)
@@ -145,8 +140,10 @@ def scores_of(
 ) -> ModelScores:
     """Both kinds of scores; the same key gives two models the same worlds and noise."""
     step_key, roll_key = jax.random.split(key)
-    one_step = one_step_score(step_key, model, trials, angles=settings["angles"])
-    return ModelScores(one_step, rollout_score(forecasts(roll_key, model, windows, **settings), windows))
+    one_step = model_score.one_step_score(step_key, model, trials, angles=settings["angles"])
+    return ModelScores(
+        one_step, model_score.rollout_score(model_score.forecasts(roll_key, model, windows, **settings), windows)
+    )
 
 
 def _forecast(
@@ -183,6 +180,111 @@ def _check_sizes(task: Task, trials: Mapping[int, Transition]) -> None:
                 f"the task has {task.obs_size} observations and {task.action_size} actions, and the data have "
                 f"{sizes[0]} and {sizes[1]}; name the task that they come from, or leave it out"
             )
+
+
+class ModelFolder(Folder):
+    """A folder with `config.json`, `scores.json`, `checkpoints/{model,shown}.npz`, `figures/` and `report.html`."""
+
+    REMEDY = "fit the model again"
+
+    @classmethod
+    def is_one(cls, path: Path) -> bool:
+        """True if a folder is a model folder."""
+        try:
+            return cls(path).config().get("kind") == KIND
+        except InputError:
+            return False
+
+    @classmethod
+    def check_free(cls, path: Path) -> None:
+        """Raises `InputError` where the folder already holds a run or a model."""
+        if os.path.lexists(path / "config.json"):
+            raise InputError(f"{path} already holds a run or a model; choose another folder with --out")
+
+    def save(self, fit: ModelFit, config: dict[str, Any]) -> None:
+        """Write everything but the report; the configuration last, so that a folder with one is whole."""
+        self.check_free(self.path)
+        weights = eqx.filter(fit.model, eqx.is_array)
+        checkpoint.save(self.path / "checkpoints" / "model.npz", weights, {"capacity": fit.capacity})
+        checkpoint.save_arrays(self.path / "checkpoints" / "shown.npz", fit.shown | _by_step(fit), {})
+        task = {"names": fit.task.names, "dt": fit.task.dt, "angles": fit.task.angles}
+        write_json(self.path / "scores.json", scores(fit), allow_nan=False)
+        write_json(self.config_path, {"kind": KIND, **config, **task}, allow_nan=False)
+
+    def load(self, learner: AbstractLearner, task: Task) -> Recalibrated:
+        """The recalibrated model, given the learner and the task of its fit.
+
+        Raises `InputError` where another learner or task is given, or the file is damaged.
+        """
+        file = self.path / "checkpoints" / "model.npz"
+        capacity = checkpoint.load_arrays(file)[1]["capacity"]
+        like = eqx.filter_eval_shape(_untrained, learner, task, capacity)
+        arrays, rest = eqx.partition(like, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
+        arrays = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), arrays)
+        return eqx.combine(checkpoint.load(file, arrays)[0], rest)
+
+    def scores(self) -> dict[str, Any]:
+        return read_json(self.path / "scores.json", self.REMEDY)
+
+    def shown(self) -> dict[str, np.ndarray]:
+        return checkpoint.load_arrays(self.path / "checkpoints" / "shown.npz")[0]
+
+
+def scores(fit: ModelFit) -> dict[str, Any]:
+    """All numbers of the report, as JSON: null stands for what is not finite."""
+    return _plain(
+        {
+            "split": vars(fit.split),
+            "calibration": None if fit.calibration is None else vars(fit.calibration),
+            "trusted_coverage": model_score.TRUSTED,
+            "diverged": np.asarray(fit.report.diverged),
+            "parameters": fitted_parameters(fit.model),
+            "before": _both(fit.before),
+            "after": fit.after and _both(fit.after),
+        }
+    )
+
+
+def _both(score: ModelScores) -> dict[str, Any]:
+    return {"one_step": _one_step(score.one_step), "rollout": _rollout(score.rollout)}
+
+
+def _one_step(score: OneStepScore) -> dict[str, Any]:
+    values = {name: value for name, value in vars(score).items() if name not in {"coverage", "width", "pit"}}
+    for index, level in enumerate(metrics.BANDS):
+        values |= {f"{name}{100 * level:.0f}": getattr(score, name)[index] for name in ("coverage", "width")}
+    return {name: {"mean": np.mean(value), "entries": np.asarray(value)} for name, value in values.items()}
+
+
+def _rollout(score: RolloutScore) -> dict[str, Any]:
+    last = score.nrmse.shape[0]
+    steps = sorted({min(step, last) for step in (*model_score.STEPS, last)})
+    values = {name: np.asarray(getattr(score, name))[np.array(steps) - 1] for name in (*BY_STEP, "energy", "finite")}
+    entries = {name: {"mean": values[name].mean(1), "entries": values[name]} for name in BY_STEP}
+    return {"steps": steps, "trust_horizon": score.trust_horizon} | values | entries
+
+
+def _by_step(fit: ModelFit) -> dict[str, np.ndarray]:
+    """Scores of rollouts at every step, and probability integral transforms, before and after recalibration."""
+    arrays = {}
+    for when, one in (("before", fit.before), ("after", fit.after)):
+        if one is not None:
+            arrays |= {f"{name}_{when}": np.asarray(getattr(one.rollout, name)) for name in BY_STEP}
+            arrays[f"pit_one_{when}"] = np.asarray(one.one_step.pit)
+            arrays[f"pit_far_{when}"] = np.asarray(one.rollout.pit[:, -1])
+    return arrays
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back, arrays as lists."""
+    text = json.dumps(value, default=lambda leaf: np.asarray(leaf).tolist())
+    return json.loads(text, parse_constant=lambda _: None)
+
+
+def _untrained(learner: AbstractLearner, task: Task, capacity: int) -> Recalibrated:
+    key = jax.random.key(0)
+    state, _ = learner.fit(key, learner.init(key, task), Dataset.empty(task, capacity))
+    return Recalibrated(learner.model(state), 1.0)
 
 
 _init = eqx.filter_jit(lambda learner, key, task: learner.init(key, task))

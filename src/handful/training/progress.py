@@ -16,8 +16,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from handful.training.loop import Stage
-from handful.training.run import Row
+from handful.training.loop import Observer, Stage
+from handful.training.run import Row, columns_of
 from handful.training.tally import Recorded, Tally
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -50,7 +50,7 @@ def observer_for(
 
 
 @dataclasses.dataclass
-class PlainProgress:
+class PlainProgress(Observer):
     """One line a stage; with several seeds, of their mean return and the least."""
 
     console: Console
@@ -64,6 +64,7 @@ class PlainProgress:
     def __post_init__(self) -> None:
         self.stage_seconds: list[float] = []  # of stages after stage 0 in this sitting
         self.stage_began = time.perf_counter()
+        self.means: dict[str, Any] = {}  # of the last stage
 
     def __enter__(self) -> "PlainProgress":
         into = "" if self.folder is None else f", into {self.folder}"
@@ -89,13 +90,13 @@ class PlainProgress:
         self.check()
 
     def finished(self, stages: Mapping[int, Stage]) -> None:
-        rows = [stage.row for stage in stages.values()]
-        row, now = mean_of(rows), time.perf_counter()
-        if row.trial > 0:
+        rows, now = [stage.row for stage in stages.values()], time.perf_counter()
+        stage, self.means = rows[0].trial, mean_of(rows)
+        if stage > 0:
             self.stage_seconds.append(now - self.stage_began)
         self.stage_began = now
         remark = _remark([row.return_ for row in rows])
-        self.say(f"{_line(row, remark, self.words)}  {self._left(row.trial)}".rstrip())
+        self.say(f"{_line(stage, self.means, remark, self.words)}  {self._left(stage)}".rstrip())
 
     def _left(self, done: int) -> str:
         """Time that the stages after `done` will take, estimated from the second on; the first one also compiles."""
@@ -112,7 +113,6 @@ class LiveProgress(PlainProgress):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.returns: list[float] = []
-        self.nll: float | None = None
         self.doing: RenderableType = Text("")
         self.live = Live(get_renderable=self._view, console=self.console, refresh_per_second=8, transient=True)
 
@@ -145,15 +145,13 @@ class LiveProgress(PlainProgress):
             so_far.append(f"  {self.words.actor}", style="dim")
         elif plans:
             so_far.append(f"  planned for the next steps {np.mean(plans):.1f}  {step_ms:.1f} ms a plan")
-        if self.nll is not None:
-            so_far.append(f"  model NLL {self.nll:.2f}")
+        if (nll := self.means.get("model_nll")) is not None:
+            so_far.append(f"  model NLL {nll:.2f}")
         self.doing = Group(place, so_far)
 
     def finished(self, stages: Mapping[int, Stage]) -> None:
         super().finished(stages)
-        row = mean_of([stage.row for stage in stages.values()])
-        self.returns.append(row.return_)
-        self.nll = row.metrics.get("model_nll")
+        self.returns.append(self.means["return"])
 
     def _place(self, stage: int) -> str:
         return f"{self.words.unit} {stage}/{self.stages}"
@@ -168,37 +166,32 @@ def divergence(diverged: Any) -> str:
     return f"the fit of member {names} diverged; its last good weights are kept"
 
 
-def mean_of(rows: Collection[Row]) -> Row:
+def mean_of(rows: Collection[Row]) -> dict[str, float | None]:
     """The mean over seeds of each column; None where any is None."""
-
-    def mean(values: Collection[Any]) -> Any:
-        return None if None in values else float(np.mean([*values]))
-
-    first = next(iter(rows))
-    means = {name: mean([getattr(row, name) for row in rows]) for name in ("env_steps", "return_", "fit_s", "wall_s")}
-    metrics = {name: mean([row.metrics.get(name) for row in rows]) for name in first.metrics}
-    return Row(trial=first.trial, metrics=metrics, **(means | {"env_steps": round(means["env_steps"])}))
+    columns = [columns_of(row) for row in rows]
+    each: dict[str, list[Any]] = {name: [row.get(name) for row in columns] for name in columns[0]}
+    return {name: None if None in values else float(np.mean(values)) for name, values in each.items()}
 
 
 def _remark(returns: Collection[float]) -> str:
     return f" mean, {min(returns):.1f} least of {len(returns)}" if len(returns) > 1 else ""
 
 
-def _line(row: Row, remark: str, words: Words) -> str:
+def _line(stage: int, means: Mapping[str, Any], remark: str, words: Words) -> str:
     """A finished stage in one line."""
-    if row.trial == 0:
-        return f"{words.unit}  0  return {row.return_:8.1f}{remark}  {words.actor}"
-    parts, get = [f"{words.unit} {row.trial:2d}  return {row.return_:8.1f}{remark}"], row.metrics.get
-    planned, nll, plan_ms = get("planned_return"), get("model_nll"), get("plan_ms_p50")
+    if stage == 0:
+        return f"{words.unit}  0  return {means['return']:8.1f}{remark}  {words.actor}"
+    parts = [f"{words.unit} {stage:2d}  return {means['return']:8.1f}{remark}"]
+    planned, nll, plan_ms = (means.get(name) for name in ("planned_return", "model_nll", "plan_ms_p50"))
     if planned is not None:
         parts.append(f"planned {planned:8.1f}")
     if nll is not None:
         parts.append(f"model NLL {nll:6.2f}")
     if plan_ms is not None:
         what = "an action" if planned is None else "a plan"
-        parts.append(f"fit {row.fit_s:4.1f} s  {plan_ms:5.1f} ms {what}")
+        parts.append(f"fit {means['fit_s']:4.1f} s  {plan_ms:5.1f} ms {what}")
     else:
-        parts.append(f"{row.env_steps:,} steps".replace(",", "\N{THIN SPACE}"))
+        parts.append(f"{means['env_steps']:,.0f} steps".replace(",", "\N{THIN SPACE}"))
     return "  ".join(parts)
 
 

@@ -1,11 +1,11 @@
-"""The run folder: all that a training run leaves, and all that it needs to continue."""
+"""Run folders, and groups of them: all that training leaves, and all that it needs to continue."""
 
 import contextlib
 import csv
 import dataclasses
 import io
-import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from handful.errors import InputError
 from handful.training import checkpoint
-from handful.training.files import read_json, write_whole
+from handful.training.files import Folder, damaged, read_json, write_json, write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ def table_of(rows: Sequence[Row]) -> tuple[list[str], list[list[int | float | No
     return names, [[columns_of(row).get(name) for name in names] for row in rows]
 
 
-DAMAGED = "restore it, or start a new run"  # advice
+MOST = 1000  # seeds of a group: past that a range is a slip of the hand
 GROUP = "group.json"  # marks a folder whose `seed-*` are run folders
 
 
@@ -57,24 +57,24 @@ def is_group(path: Path) -> bool:
     return os.path.isfile(path / GROUP)  # noqa: PTH113 -- Path.is_file raises where a name is too long
 
 
-class RunFolder:
+def check_free(path: Path) -> None:
+    """Raises `InputError` where the folder already holds a run, or a group of them."""
+    if os.path.lexists(path / "config.json") or is_group(path):
+        raise InputError(f"{path} already holds a run; go on with --resume {path}, or choose another folder with --out")
+
+
+class RunFolder(Folder):
     """A folder with `config.json`, `metrics.csv`, `summary.json`, `checkpoints/`, `figures/`, `videos/`, `report.html`.
 
     `checkpoints/state.npz` is the one truth: it is written last in a trial, holds the rows so far, and the other files
     are made again from it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
     @classmethod
     def create(cls, path: Path, config: dict[str, Any]) -> "RunFolder":
         """A new run. Raises `InputError` where the folder already holds one, or a group of them."""
+        check_free(path)
         run = cls(path)
-        if os.path.lexists(run.config_path) or is_group(path):
-            raise InputError(
-                f"{path} already holds a run; go on with --resume {path}, or choose another folder with --out"
-            )
         made: list[Path] = []
         try:
             for folder in (path / "checkpoints", path / "figures", path / "videos"):
@@ -104,31 +104,26 @@ class RunFolder:
             raise InputError(f"{path} is no run folder (it has no config.json); name one that `handful train` made")
         return run
 
-    def member(self, seed: int) -> Path:
+    def member(self, seed: int) -> "RunFolder":
         """The run folder of its seed: itself."""
-        return self.path
+        return self
 
-    def member_folder(self, seed: int, config: dict[str, Any]) -> "RunFolder":
-        """Itself, with `config` written if it has changed."""
+    def kept_with(self, config: dict[str, Any]) -> "RunFolder":
+        """Itself, made if it is not there yet, with `config` written if it has changed."""
+        if not self.config_path.exists():
+            return RunFolder.create(self.path, config)
         if self.config() != config:
             self.write_config(config)
         return self
 
-    def done(self, seed: int) -> int:
+    @property
+    def done(self) -> int:
         """The number of stages that are saved."""
         return len(self.rows()) if self.state_path.exists() else 0
 
     @property
-    def config_path(self) -> Path:
-        return self.path / "config.json"
-
-    @property
     def metrics_path(self) -> Path:
         return self.path / "metrics.csv"
-
-    @property
-    def report_path(self) -> Path:
-        return self.path / "report.html"
 
     @property
     def state_path(self) -> Path:
@@ -137,14 +132,8 @@ class RunFolder:
     def trial_path(self, trial: int) -> Path:
         return self.path / "checkpoints" / f"trial-{trial:03d}.npz"
 
-    def write_config(self, config: dict[str, Any]) -> None:
-        write_whole(self.config_path, json.dumps(config, indent=2) + "\n")
-
-    def config(self) -> dict[str, Any]:
-        return read_json(self.config_path, DAMAGED)
-
     def summary(self) -> dict[str, Any]:
-        return read_json(self.path / "summary.json", DAMAGED)
+        return read_json(self.path / "summary.json", self.REMEDY)
 
     def summarises(self, trials: int) -> bool:
         """True if `summary.json` covers all of a run of so many trials."""
@@ -181,11 +170,64 @@ class RunFolder:
 
     def write_metrics(self, rows: list[Row]) -> None:
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
         header, lines = table_of(rows)
-        writer.writerow(header)
-        writer.writerows(lines)
+        csv.writer(text, lineterminator="\n").writerows([header, *lines])
         write_whole(self.metrics_path, text.getvalue())
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        write_whole(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+        write_json(self.path / "summary.json", summary)
+
+
+class GroupFolder(Folder):
+    """A folder with `group.json` and a run folder `seed-N` for each seed.
+
+    `group.json` is written first, and holds all that makes the run folders: what all seeds share, and `seeds`.
+    """
+
+    CONFIG, REMEDY = GROUP, "restore it, or start a new group"
+
+    @classmethod
+    def create(cls, path: Path, config: dict[str, Any]) -> "GroupFolder":
+        """A new group. Raises `InputError` where the folder already holds runs."""
+        check_free(path)
+        group = cls(path)
+        group.write_config(config)
+        return group
+
+    def config(self) -> dict[str, Any]:
+        """Raises `InputError` where it is missing or damaged, or names no seeds."""
+        config = super().config()
+        try:
+            seeds_of(config["seeds"])
+        except (AttributeError, KeyError, TypeError, InputError) as error:
+            raise damaged(self.config_path, error, self.REMEDY) from error
+        return config
+
+    def member(self, seed: int) -> RunFolder:
+        """The run folder of a seed, which a crash may have come before."""
+        return RunFolder(self.path / f"seed-{seed}")
+
+
+def seeds_of(text: str) -> list[int]:
+    """The seeds that a text names.
+
+    >>> seeds_of("0-3,7")
+    [0, 1, 2, 3, 7]
+
+    Raises `InputError` where it names none, or one twice.
+    """
+    seeds: list[int] = []
+    for part in text.replace(" ", "").split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part, re.ASCII)
+        if match is None:
+            raise InputError(f"--seeds takes numbers and ranges, as in 0-9 or 0,2,5 or 0-3,7; got {text!r}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise InputError(f"a range of --seeds goes from the lower to the higher seed; got {part!r}")
+        if len(seeds) + last - first >= MOST:
+            raise InputError(f"--seeds takes at most {MOST} seeds, got {text!r}")
+        seeds += range(first, last + 1)
+    twice = [seed for seed in seeds if seeds.count(seed) > 1]
+    if twice:
+        raise InputError(f"each seed can run once; --seeds {text} names {twice[0]} twice")
+    return seeds

@@ -97,11 +97,12 @@ def _places(path: Path) -> list[Path]:
 
 def _read(place: Path) -> SeedRun | None:
     """The run of a folder or of a CSV file; None where it has no finished trial."""
+    whole = place.is_dir()
     try:
-        task, seed, settings, device = _of_folder(place) if place.is_dir() else _of_summary(place.with_suffix(".json"))
-        curve = _curve(place / "metrics.csv" if place.is_dir() else place, int(seed))
+        facts, settings = _of_folder(place) if whole else _of_summary(place.with_suffix(".json"))
+        curve = _curve(place / "metrics.csv" if whole else place, int(facts["seed"]))
         settings = {name: str(value) for name, value in settings.items() if name not in NO_SETTING}
-        return None if curve is None else SeedRun(place, _text(task), settings, curve, device)
+        return None if curve is None else SeedRun(place, _text(facts["task"]), settings, curve, facts.get("device"))
     except InputError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
@@ -110,23 +111,21 @@ def _read(place: Path) -> SeedRun | None:
         ) from error
 
 
-def _of_folder(path: Path) -> tuple[Any, Any, dict[str, Any], Any]:
-    """Task, seed, settings and device of a run folder."""
-    config = read_json(path / "config.json", DAMAGED)
-    summary = read_json(path / "summary.json", DAMAGED) if (path / "summary.json").is_file() else {}
+def _of_folder(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Facts (task, seed, device) and settings of a run folder."""
+    config, summary = read_json(path / "config.json", DAMAGED), path / "summary.json"
     settings = {name: value for name, value in config.items() if value is not None and value is not False}
     settings |= config.get("given", {}) | ({TOGETHER: True} if "seeds" in config else {})
-    return config["task"], config["seed"], settings, summary.get("device")
+    return (read_json(summary, DAMAGED) if summary.is_file() else {}) | config, settings
 
 
-def _of_summary(path: Path) -> tuple[Any, Any, dict[str, Any], Any]:
+def _of_summary(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """As `_of_folder`, of a run of which only metrics and summary, with its command, were kept."""
     summary = read_json(path, DAMAGED)
     words = shlex.split(_text(summary.get("command", "")))
     settings = _options(words) if "command" in summary else {"folder": path.parent.name}
     settings |= {"agent": summary.get("agent"), "handful": summary.get("versions", {}).get("handful", "not recorded")}
-    settings |= {TOGETHER: True} if "--seeds" in words else {}
-    return summary["task"], summary["seed"], settings, summary.get("device")
+    return summary, settings | ({TOGETHER: True} if "--seeds" in words else {})
 
 
 def _curve(metrics: Path, seed: int) -> Curve | None:

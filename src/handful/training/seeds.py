@@ -50,8 +50,10 @@ class Seeds:
         return jax.tree.map(_stacked, *(trees[seed] for seed in self.places))
 
     def of(self, tree: Any, seed: int) -> Any:
-        """The entry of one seed."""
-        return seed_slice(tree, self.seeds.index(seed)) if self.spread.many else tree
+        """The entry of one seed, sliced on the host, which compiles nothing."""
+        if not self.spread.many:
+            return tree
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[self.seeds.index(seed)], tree)
 
     def named(self, seed: int, check: Callable[..., None], *args: Any) -> None:
         """A check of one seed, whose `InputError` names the seed where there are many."""
@@ -63,14 +65,17 @@ class Seeds:
             raise InputError(f"seed {seed}: {error}") from error
 
 
+ONE = Seeds([0])  # where there is but one, whichever it is
+
+
+def as_it_is(key: Any, state: Any) -> Any:
+    """The state itself: a policy that acts whatever the key."""
+    return state
+
+
 def to_host(tree: Any) -> Any:
     """NumPy arrays: arrays that stayed on the devices that share the seeds would compile every next call again."""
     return jax.tree.map(np.asarray, tree)
-
-
-def seed_slice(tree: Any, place: int) -> Any:
-    """The entry at `place` of the leading axis; sliced on the host, which compiles nothing."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[place], tree)
 
 
 def _stacked(*leaves: Any) -> jax.Array:

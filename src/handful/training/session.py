@@ -1,7 +1,6 @@
 """A run: the loop and the folder that keeps it, from the first stage or from wherever it stopped."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,11 +13,13 @@ from handful.errors import InputError
 from handful.policies.simple import ConstantPolicy, UniformPolicy
 from handful.training.files import sweep
 from handful.training.film import keep_film
-from handful.training.fitted_parameters import fitted_parameters
 from handful.training.host import Hosted
 from handful.training.loop import Loop, Observer, Stage
+from handful.training.machine import CompileClock
+from handful.training.model_metrics import fitted_parameters
 from handful.training.run import Row, RunFolder
 from handful.training.system import Simulated, System, returns_of
+from handful.training.tally import whole_trial
 
 BASELINE_EPISODES = 10
 
@@ -35,15 +36,6 @@ class Session:
         self.seed: int = config["seed"]
         self.loop = loop_of(self, [self.seed])
         self.state, self.rows = self._restored()
-
-    @property
-    def title(self) -> str:
-        return Path(self.config["task"]).name
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences that a person should read before the run starts."""
-        return getattr(self.system, "notes", ())
 
     @property
     def done(self) -> int:
@@ -70,24 +62,15 @@ class Session:
 
     def evaluate(self, seed: int, episode: int) -> float:
         """The return of one fresh trial of the learned controller; nothing is learned from it."""
-        policy = self.loop.policy(self.state)
-        self.system.start(jax.random.fold_in(jax.random.key(seed), episode), policy)
-        total, over = 0.0, False
-        while not over:
-            piece, over = self.system.advance(policy, steps=self.loop.schedule.piece)
-            total += float(piece.transitions.reward[piece.valid].sum())
-        return total
+        key = jax.random.fold_in(jax.random.key(seed), episode)
+        return whole_trial(self.system, key, self.loop.policy(self.state), self.loop.schedule.piece).return_
 
-    @property
-    def summarised(self) -> bool:
-        """True if `summary.json` already describes the whole run."""
-        return self.folder.summarises(self.config["trials"])
-
-    def summarise(self, *, interrupted: bool = False, **facts: Any) -> None:
-        """Write `summary.json`, with `facts` about the machine and the sitting; without baselines if interrupted."""
+    def summarise(self, clock: CompileClock, *, interrupted: bool = False) -> None:
+        """Write `summary.json`, with facts about the machine and this sitting; without baselines if interrupted."""
         returns = [row.return_ for row in self.rows]
         solved = info_of(self.config["task"]).solved_return
         reached = [row.trial for row in self.rows if solved is not None and row.return_ >= solved]
+        parameters = fitted_parameters(self.agent.model(self.state.agent)) if self.done > 1 else {}
         self.folder.write_summary(
             {
                 "task": self.config["task"],
@@ -102,8 +85,8 @@ class Session:
                 "solved_at_trial": reached[0] if reached else None,
                 "wall_s": self.rows[-1].wall_s if self.rows else 0.0,
                 **({} if interrupted else {"baselines": self._baselines()}),
-                **self._parameters(),
-                **facts,
+                **({"parameters": parameters} if parameters else {}),
+                **clock.facts(),
             }
         )
 
@@ -116,12 +99,7 @@ class Session:
             return self.loop.init(self.seed), []
         like = self.loop.init(self.seed, self.folder.state_header()["capacity"])
         state, rows = self.folder.load_state(like)
-        return self.loop.schedule.reserve(state, self.loop.capacity), rows
-
-    def _parameters(self) -> dict[str, Any]:
-        """Fitted physical parameters, if the agent's model has any."""
-        found = fitted_parameters(self.agent.model(self.state.agent)) if self.done > 1 else {}
-        return {"parameters": found} if found else {}
+        return self.loop.reserve(state, self.loop.capacity), rows
 
     def _baselines(self) -> dict[str, list[float]]:
         """Returns without learning; only where a trial costs nothing."""
@@ -147,7 +125,7 @@ def train(sessions: Mapping[int, Session], observer: Observer) -> None:
     loop, last = loop_of(any_, list(sessions)), any_.config["trials"]
     for index in range(min(session.done for session in sessions.values()), last + 1):
         if isinstance(any_.system, Hosted):
-            any_.system.filming = loop.schedule.films(index, last)
+            any_.system.filming = loop.films(index)
         states = {seed: session.state for seed, session in sessions.items()}
         rows = {seed: session.rows for seed, session in sessions.items()}
         loop.stage(index, states, rows, observer, lambda seed, state, stage: sessions[seed].keep(state, stage))

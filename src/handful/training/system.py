@@ -1,6 +1,7 @@
 """The system that trials are run on: a pure environment in compiled pieces, or one on the host."""
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Collection
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,55 +12,49 @@ from handful.envs.base import AbstractEnv
 from handful.envs.gymnasium_adapter import GymnasiumEnv
 from handful.errors import InputError
 from handful.policies.base import AbstractPolicy
-from handful.task import Task
 from handful.training.host import Hosted
 from handful.training.rollout import Cursor, Piece, advance, begin, episode, returned
-
-
-@runtime_checkable
-class System(Protocol):
-    """A pure environment or one on the host, with the trial in progress."""
-
-    task: Task
-    drawing_s: float  # [s] that the last `advance` spent on frames for films
-
-    def start(self, key: PRNGKeyArray, policy: AbstractPolicy) -> None:
-        """Begin a trial."""
-        ...
-
-    def advance(self, policy: AbstractPolicy, *, steps: int) -> tuple[Piece, bool]:
-        """Run `steps` steps; the piece always has that many rows. True if the trial is over."""
-        ...
-
-    def close(self) -> None:
-        """Release what the system holds."""
-        ...
+from handful.training.seeds import ONE, Seeds, Spread, as_it_is, to_host
 
 
 class Simulated:
-    """A pure environment: each piece is one compiled call."""
+    """A pure environment, with the trial in progress: each piece is one compiled call."""
 
-    drawing_s = 0.0
+    notes: tuple[str, ...] = ()  # sentences that a person should read
+    drawing_s = 0.0  # [s] that the last `advance` spent on frames for films
 
     def __init__(self, env: AbstractEnv) -> None:
         self.env, self.task = env, env.task
-        self._key: PRNGKeyArray
         self._cursor: Cursor
 
-    def start(self, key: PRNGKeyArray, policy: AbstractPolicy) -> None:
-        self._key, self._cursor = key, jax.tree.map(np.asarray, _begin(key, self.env, policy))
+    def start(self, keys: Any, states: Any, policy_of: Callable[..., Any] = as_it_is, seeds: Seeds = ONE) -> None:
+        """Begin a trial, or one for each of `seeds`, whose keys and states have an axis s then.
 
-    def advance(self, policy: AbstractPolicy, *, steps: int) -> tuple[Piece, bool]:
-        before = int(self._cursor.state.time)
-        # To the host, whatever devices computed it: arrays that stayed there would compile every next call again.
-        self._cursor, piece = jax.tree.map(np.asarray, _advance(self._key, self.env, policy, self._cursor, steps=steps))
-        check_piece(piece, before, int(self._cursor.state.time))
-        return piece, bool(self._cursor.over)
+        Who acts is `policy_of(key, state)`; without `policy_of`, states are policies.
+        """
+        self._keys, self._policy_of, self._seeds = keys, policy_of, seeds
+        self._cursor = to_host(_begin(keys, self.env, policy_of, states, spread=seeds.spread))
+
+    def advance(self, states: Any, *, steps: int, checked: Collection[int] | None = None) -> tuple[Piece, Any]:
+        """Run `steps` steps; the piece always has that many rows. True if the trial is over.
+
+        Raises `InputError` if anything is not finite in the trials of the seeds in `checked`, or in any trial.
+        """
+        before, seeds = self._cursor, self._seeds
+        how = {"steps": steps, "spread": seeds.spread}
+        self._cursor, piece = to_host(_advance(self._keys, self.env, self._policy_of, states, before, **how))
+        for seed in seeds.seeds if checked is None else checked:
+            times = (int(seeds.of(cursor.state.time, seed)) for cursor in (before, self._cursor))
+            seeds.named(seed, _check, seeds.of(piece, seed), *times)
+        return piece, self._cursor.over
 
     def close(self) -> None: ...
 
 
-def check_piece(piece: Piece, before: int, time: int) -> None:
+System = Simulated | Hosted
+
+
+def _check(piece: Piece, before: int, time: int) -> None:
     """Raises `InputError` if any step of the piece, which took the trial from `before` to `time`, is not finite."""
     if int(piece.valid.sum()) < time - before:
         sane = bool(np.isfinite(piece.transitions.action[time - before - 1]).all())
@@ -69,15 +64,19 @@ def check_piece(piece: Piece, before: int, time: int) -> None:
 
 
 @eqx.filter_jit
-def _begin(key: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy) -> Cursor:
-    return begin(key, env, policy)
+def _begin(keys: Key[Array, "*s"], env: AbstractEnv, policy_of: Any, states: Any, *, spread: Spread) -> Cursor:
+    return spread(lambda key, state: begin(key, env, policy_of(key, state)), keys, states)
 
 
 @eqx.filter_jit
 def _advance(
-    key: PRNGKeyArray, env: AbstractEnv, policy: AbstractPolicy, cursor: Cursor, *, steps: int
-) -> tuple[Cursor, Piece]:
-    return advance(key, env, policy, cursor, steps=steps)
+    keys: Key[Array, "*s"], env: AbstractEnv, policy_of: Any, states: Any, cursors: Cursor,
+    *, steps: int, spread: Spread,
+) -> tuple[Cursor, Piece]:  # fmt: skip
+    def one(key: PRNGKeyArray, state: Any, cursor: Cursor) -> tuple[Cursor, Piece]:
+        return advance(key, env, policy_of(key, state), cursor, steps=steps)
+
+    return spread(one, keys, states, cursors)
 
 
 @eqx.filter_jit
@@ -86,6 +85,6 @@ def returns_of(keys: Key[Array, "n"], env: AbstractEnv, policy: AbstractPolicy) 
     return jax.vmap(lambda key: returned(episode(key, env, policy)))(keys)
 
 
-def system_for(env: AbstractEnv | GymnasiumEnv) -> Simulated | Hosted:
+def system_for(env: AbstractEnv | GymnasiumEnv) -> System:
     """The system for an environment."""
     return Simulated(env) if isinstance(env, AbstractEnv) else Hosted(env)

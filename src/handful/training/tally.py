@@ -6,7 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from handful.interaction import UpdateMetrics
 from handful.training.rollout import Piece
+from handful.training.seeds import to_host
 
 Recorded = dict[str, np.ndarray]  # metrics by name; those of updates have a leading axis u
 
@@ -25,6 +27,8 @@ class Tally:
         self.episodes = 0  # that ended, where a stage is a round
         self.episode_return_sum = 0.0
         self.planned: float | None = None  # return over the planning horizon, at the last step
+        self.metrics: dict[str, float | None] = {}  # beside those of updates
+        self.arrays: Recorded = {}  # for the record
 
     @property
     def seconds(self) -> float:
@@ -52,24 +56,36 @@ class Tally:
         self.updates.append(metrics)
         self.learning_s += seconds
 
-    def whole(self, rows: int) -> Piece:
-        """The trial as one piece of `rows` rows, so that a trial that ends early recompiles nothing."""
-        return joined(self.pieces, rows)
+    def add_round(self, done: UpdateMetrics, seconds: float) -> None:
+        """Count updates of a round, and the steps before each."""
+        self.add_update(to_host(done.metrics), seconds)
+        self.steps += int(done.steps.sum())
+        self.episodes += int(done.episodes.sum())
+        self.episode_return_sum += float(done.return_sum.sum())
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def trial(self) -> Recorded:
         """The trial by name: transitions and what the policy recorded, valid rows only."""
         whole = joined(self.pieces, sum(len(piece.valid) for piece in self.pieces))
         transitions, info = jax.tree.map(lambda leaf: leaf[whole.valid], (whole.transitions, whole.info))
-        fields = {name: getattr(transitions, name) for name in transitions.__dataclass_fields__}
-        return fields | {"step_ms": np.array(self.step_ms)} | info
+        return vars(transitions) | {"step_ms": np.array(self.step_ms)} | info
 
-    def metrics(self) -> Recorded:
+    def of_updates(self) -> Recorded:
         """Metrics of all updates by name, on a leading axis u."""
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *self.updates) if self.updates else {}
 
 
+def whole_trial(system: Any, key: Any, policy: Any, steps: int) -> Tally:
+    """A trial from which nothing is learned, in pieces of `steps` steps."""
+    tally, over = Tally(), False
+    system.start(key, policy)
+    while not over:
+        piece, over = system.advance(policy, steps=steps)
+        tally.add_piece(to_host(piece), 0.0)
+    return tally
+
+
 def joined(pieces: list[Piece], rows: int) -> Piece:
-    """Pieces one after the other, padded to `rows` rows."""
+    """Pieces one after the other, padded to `rows` rows, so that a trial that ends early recompiles nothing."""
     missing = rows - sum(len(piece.valid) for piece in pieces)
 
     def join(*parts: Any) -> np.ndarray:
