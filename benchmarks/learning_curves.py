@@ -2,6 +2,12 @@
 
     python benchmarks/learning_curves.py cartpole-swingup --seeds 10 --trials 8 --out results/cartpole-swingup
 
+    python benchmarks/learning_curves.py cartpole-swingup --redraw --out results/cartpole-swingup
+
+The second makes the table of a page again from the seeds' files that are there, and leaves the rest of the page. Two
+means over seeds are shown: of each trial's return, and of each seed's best return so far, the random trial left out.
+The published curves of PETS are of the second kind.
+
 Other options go to `handful train`. What is measured is what a user sees: one process per seed, compilation
 included, the compilation cache off unless HANDFUL_COMPILATION_CACHE=1.
 """
@@ -20,6 +26,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+MEANING = (
+    '"Best so far, mean" is the mean over seeds of the best return of each until then, without the random trial: so',
+    "the published curves of PETS are drawn.",
+)
+
 
 def main() -> None:
     """Run all seeds, then summarise what is in the folder."""
@@ -29,7 +40,12 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--episodes", type=int, default=0, help="fresh trials of each seed's last controller")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--redraw", action="store_true", help="run nothing, make the page's table again")
     options, rest = parser.parse_known_args()
+    if options.redraw:
+        page = options.out / "README.md"
+        page.write_text(redrawn(page.read_text(), kept(options.out), f"{options.task} --redraw --out {options.out}"))
+        return
     options.out.mkdir(parents=True, exist_ok=True)
     for seed in range(options.seeds):
         learn(options, seed, rest)
@@ -58,7 +74,7 @@ def learn(options: argparse.Namespace, seed: int, rest: list[str]) -> None:
 
 def summarise(options: argparse.Namespace) -> None:
     """Mean and std by trial, every seed, and the times: a table and a picture."""
-    curves = np.array([returns(options.out / f"seed-{seed}.csv") for seed in range(options.seeds)])
+    curves = kept(options.out)[: options.seeds]
     summaries = [json.loads((options.out / f"seed-{seed}.json").read_text()) for seed in range(options.seeds)]
     lines = [
         f"# {options.task}, {options.seeds} seeds",
@@ -67,15 +83,12 @@ def summarise(options: argparse.Namespace) -> None:
         "",
         f"Device: {summaries[0]['device']}. Versions: {summaries[0]['versions']}.",
         "",
-        "| trial | mean | std | least | most | " + " | ".join(f"seed {seed}" for seed in range(options.seeds)) + " |",
-        "|" + "---|" * (5 + options.seeds),
+        *table(curves),
     ]
-    for trial, values in enumerate(curves.T):
-        each = " | ".join(f"{value:.1f}" for value in values)
-        spread = f"{values.mean():.1f} | {values.std():.1f} | {values.min():.1f} | {values.max():.1f}"
-        lines.append(f"| {trial} | {spread} | {each} |")
     train, process = ([summary[name] for summary in summaries] for name in ("wall_s", "process_s"))
     lines += [
+        "",
+        *MEANING,
         "",
         f"Training wall time of {options.trials} trials, compilation included [s]: median {np.median(train):.1f}.",
         f"Least and most of the seeds [s]: {min(train):.1f}, {max(train):.1f}.",
@@ -92,6 +105,46 @@ def summarise(options: argparse.Namespace) -> None:
         ]
     (options.out / "README.md").write_text("\n".join(lines) + "\n")
     draw(options, curves)
+
+
+def table(curves: np.ndarray) -> list[str]:
+    """A row for each trial: the mean over seeds, their best so far, their spread, and each of them."""
+    seeds = " | ".join(f"seed {seed}" for seed in range(len(curves)))
+    lines = [f"| trial | mean | best so far, mean | std | least | most | {seeds} |", "|" + "---|" * (6 + len(curves))]
+    best = ["", *(f"{value:.1f}" for value in best_so_far(curves).mean(0))]
+    for trial, values in enumerate(curves.T):
+        each = " | ".join(f"{value:.1f}" for value in values)
+        spread = f"{values.std():.1f} | {values.min():.1f} | {values.max():.1f}"
+        lines.append(f"| {trial} | {values.mean():.1f} | {best[trial]} | {spread} | {each} |")
+    return lines
+
+
+def best_so_far(curves: np.ndarray) -> np.ndarray:
+    """The running maximum of each seed over its controlled trials (seed, trial - 1), without the random trial 0.
+
+    Source: [Chua18], the released code's plots.
+    """
+    return np.maximum.accumulate(curves[:, 1:], axis=1)
+
+
+def redrawn(page: str, curves: np.ndarray, command: str) -> str:
+    """The page with its table made again, and the command that does so below it."""
+    lines = page.splitlines()
+    made = f"The table is made again from the seeds' files by `python benchmarks/learning_curves.py {command}`."
+    lines = [line for line in lines if not line.startswith("The table is made again") and line not in MEANING]
+    first = next(index for index, line in enumerate(lines) if line.startswith("| trial |"))
+    last = next(
+        index for index in range(first, len(lines) + 1) if not "".join(lines[index : index + 1]).startswith("|")
+    )
+    rest = lines[last:]
+    while rest and not rest[0]:
+        rest = rest[1:]
+    return "\n".join([*lines[:first], *table(curves), "", made, *MEANING, "", *rest]).rstrip() + "\n"
+
+
+def kept(folder: Path) -> np.ndarray:
+    """The returns in a folder: (seed, trial)."""
+    return np.array([returns(folder / f"seed-{seed}.csv") for seed in range(len(list(folder.glob("seed-*.csv"))))])
 
 
 def returns(file: Path) -> list[float]:

@@ -30,6 +30,9 @@ from handful.training import machine
 def main() -> None:
     """Run one try, keep it, and update the table."""
     options = arguments()
+    if options.redraw:
+        (options.out / "README.md").write_text(table(options.task, options.out))
+        return
     runtime.start()
     changes = dict(changed(word) for word in options.changes)
     settings = dataclasses.replace(SETTINGS[options.kind or info_of(options.task).settings], **changes)
@@ -58,6 +61,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--out", type=Path, required=True, help="a folder")
+    parser.add_argument("--redraw", action="store_true", help="run nothing, make the page again")
     return parser.parse_intermixed_args()
 
 
@@ -75,14 +79,18 @@ def table(task: str, out: Path) -> str:
         f"# Settings tried on {task}",
         "",
         "Mean return over seeds (least of them). The files hold commands, all settings and every trial of every seed.",
+        "The best so far is the mean over seeds of the best return of each until then, without the random trial, as",
+        "the published curves are drawn. This page is made again from the files by",
+        f"`python benchmarks/settings_tries.py {task} --redraw --out {out}`.",
         "",
     ]
-    lines += ["| try | seeds | trial 5 | trial 10 | last trial | best trial |", "|" + "---|" * 6]
+    lines += ["| try | seeds | trial 5 | trial 10 | last trial | best so far | best trial |", "|" + "---|" * 7]
     for file in sorted(out.glob("*.json")):
         curves = np.array(json.loads(file.read_text())["returns"])
         shown = [curves[:, min(trial, curves.shape[1] - 1)] for trial in (5, 10, curves.shape[1] - 1)]
         cells = [f"{values.mean():.1f} ({values.min():.1f})" for values in shown]
         cells[2] = f"{curves.shape[1] - 1}: {cells[2]}"
+        cells.append(f"{curves[:, 1:].max(1).mean():.1f}")
         lines.append(f"| [{file.stem}]({file.name}) | {len(curves)} | {' | '.join(cells)} | {curves.max():.1f} |")
     return "\n".join(lines) + "\n"
 

@@ -30,6 +30,7 @@ from handful.policy_optimization.returns import GAE
 from handful.propagation.trajectory_sampling import TSInf
 from handful.training.system import returns_of
 from handful.types import Transition
+from named_agents import agent_of
 from probes import counted, differ, same, task_of
 
 KEY = jax.random.key(8)
@@ -105,6 +106,14 @@ def test_bad_settings():
         ImaginedPolicyAgent(LinearLearner(), Reinforce(num_steps=5), length=9)
     with pytest.raises(InputError, match="an actor-critic such as PPO or TRPO; got Reinforce"):
         PolicyGuidedAgent(ImaginedPolicyAgent(LinearLearner(), Reinforce(num_steps=5), length=5), CEM(2), TSInf(2))
+
+
+@pytest.mark.parametrize("name", ["mbpo", "me-trpo", "pets+policy"])
+def test_the_world_of_an_imagined_trial_is_an_option(name):
+    """One for a trial is ours; one for every step as published."""
+    ours, published = (agent_of(PointMass(), name, **given) for given in ({}, {"world_per": "step"}))
+    trained = [getattr(agent, "policy_agent", agent).world_each_step for agent in (ours, published)]
+    assert trained == [False, True]
 
 
 def test_reinforce_learns_in_imagined_trials_shorter_than_those_on_the_system():

@@ -73,7 +73,10 @@ def test_published_settings():
     assert learner.minibatches.bootstrap
     assert not learner.minibatches.holdout
     assert not learner.scale_targets
+    assert learner.minibatches.shuffled
     assert learner.noise.learned
+    assert learner.noise.shared
+    assert not agent.same_noise
     assert (learner.noise.lower, learner.noise.upper) == (-10.0, 0.5)
     assert [float(learner.learning_rate(jnp.asarray(done))) for done in (0.0, 0.4, 1.0)] == pytest.approx([1e-3] * 3)
     assert float(learner.noise.beta) == 0.0
@@ -83,6 +86,26 @@ def test_published_settings():
     assert (type(agent.propagator), agent.propagator.particles) == (TSInf, 20)
     evaluations = planner.candidates * planner.iterations * planner.horizon * agent.propagator.particles
     assert evaluations == 1_000_000
+
+
+def test_paper_on_the_command_line_is_the_published_agent():
+    """And its parts that are not of the cart-pole's experiment: moments of changes, the control cost of MPPI."""
+    mine, built = pets_paper(), agent_of(CartPoleSwingUp(), task="cartpole-swingup", paper=True)
+    learner = dataclasses.replace(built.learner, mesh=None)
+    assert jax.tree.structure(learner) == jax.tree.structure(mine.learner)
+    same(eqx.filter(learner, eqx.is_array), eqx.filter(mine.learner, eqx.is_array))
+    assert built.same_noise == mine.same_noise
+    assert jax.tree.structure(built.planner) == jax.tree.structure(mine.planner)
+    other = agent_of(CartPoleSwingUp(), paper=True, propagation="mm", planner="mppi", held_out=True)
+    assert other.propagator.of_changes
+    assert float(other.planner.control_cost) == 1.0
+    assert not other.learner.noise.shared
+    usual = agent_of(CartPoleSwingUp(), propagation="mm", planner="mppi")
+    assert not usual.propagator.of_changes
+    assert float(usual.planner.control_cost) == 0.0
+    assert usual.same_noise
+    assert not usual.learner.minibatches.shuffled
+    assert not usual.learner.noise.shared
 
 
 PUBLISHED = {  # hidden layers, learning rate, candidates, horizon; model evaluations of a plan

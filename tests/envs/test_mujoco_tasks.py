@@ -139,14 +139,70 @@ def test_forward_kinematics_are_mujocos():
         np.testing.assert_allclose(fingertips(jnp.asarray(data.qpos)), expected, atol=2e-6)
 
 
+ARM_RANGES = [[-2.2854, 1.714602], [-0.5236, 1.3963], [-3.9, 0.8], [-2.3213, 0], [0, 0], [-2.094, 0], [0, 0]]  # [rad]
+
+
 def test_the_arm_is_the_published_one():
     model = arm()
     np.testing.assert_allclose(model.dof_damping, [10, 10, 0.1, 1, 0.1, 0.1, 0.1])
     np.testing.assert_allclose(model.dof_armature, 0.04)
     np.testing.assert_array_equal(model.jnt_limited, [1, 1, 1, 1, 0, 1, 0])
-    np.testing.assert_allclose(model.jnt_range[0], [-2.2854, 1.714602])
+    np.testing.assert_allclose(model.jnt_range, ARM_RANGES)
     np.testing.assert_array_equal(model.geom_contype, 0)
     np.testing.assert_array_equal(model.opt.gravity, 0)
+    assert (model.opt.timestep, model.opt.integrator) == (0.01, mujoco.mjtIntegrator.mjINT_RK4)
+
+
+def test_the_arm_weighs_what_the_published_one_does():
+    """The published inertias are of the arm slightly bent, armature included; digits are those of the publication."""
+    model = arm()
+    data = mujoco.MjData(model)
+    data.qpos[[3, 5]] = -0.5, -0.3  # elbow and wrist flex [rad]
+    mujoco.mj_forward(model, data)
+    inertia = np.zeros((7, 7))
+    for row, unit in zip(inertia, np.eye(7), strict=True):
+        mujoco.mj_mulM(model, data, row, unit)
+    assert model.body_mass.sum() == pytest.approx(46.19, abs=0.005)  # [kg]
+    np.testing.assert_allclose(np.diag(inertia)[[0, 1, 3]], [3.38, 2.20, 0.312], rtol=2e-3)  # [kg m^2]
+
+
+def test_the_arm_starts_to_turn_as_the_published_one_does():
+    model = arm()
+    data = mujoco.MjData(model)
+    data.ctrl[0] = 5.0  # [N m]
+    mujoco.mj_step(model, data, nstep=2)
+    assert data.qvel[0] == pytest.approx(0.027, abs=5e-4)  # [rad/s]
+
+
+def test_the_pushers_arm_and_object_are_the_published_ones():
+    model = table()
+    np.testing.assert_allclose(model.dof_damping[:7], [1, 1, 0.1, 0.1, 0.1, 0.1, 0.1])
+    np.testing.assert_allclose(model.dof_armature, 0.04)
+    np.testing.assert_array_equal(model.jnt_limited, 1)
+    ranges = [[-2.2854, 2.0], [-0.5236, 1.3963], [-1.5, 1.7], [-2.3213, 0], [-1.5, 1.5], [-1.094, 0], [-1.5, 1.5]]
+    np.testing.assert_allclose(model.jnt_range[:7], ranges)
+    np.testing.assert_array_equal(model.opt.gravity, 0)
+    assert (model.opt.timestep, model.opt.integrator) == (0.01, mujoco.mjtIntegrator.mjINT_EULER)
+    assert model.body_mass.sum() == pytest.approx(13.67, abs=0.005)  # [kg], of density 300
+    assert model.body_invweight0[model.body("object").id, 0] == pytest.approx(16.7, abs=0.05)  # [1/kg]
+
+
+def test_the_cheetah_is_the_published_one(tasks):
+    model = tasks["half-cheetah-pets"].env.model
+    np.testing.assert_allclose(model.actuator_gear[:, 0], [120, 90, 60, 120, 60, 30])  # [N m]
+    np.testing.assert_allclose(model.opt.gravity, [0, 0, -9.81])
+    assert (model.opt.timestep, model.opt.integrator) == (0.01, mujoco.mjtIntegrator.mjINT_EULER)
+
+
+def test_the_pusher_sees_places_and_joints_at_the_same_instant(tasks):
+    """MuJoCo leaves the places of bodies one physics step behind the joints; the release observes them so."""
+    system = tasks["pusher-7dof"].env
+    obs = recorded(system, 5, 6)[-1][2]
+    data = mujoco.MjData(system.model)
+    data.qpos[:] = system.data.qpos
+    mujoco.mj_kinematics(system.model, data)
+    places = data.body("tips_arm").xpos, data.body("object").xpos
+    np.testing.assert_allclose(obs, [*data.qpos[:7], *system.data.qvel[:7], *places[0], *places[1]], atol=1e-12)
 
 
 def test_a_hand_beside_the_object_pushes_it():

@@ -13,7 +13,7 @@ from handful.data.dataset import Dataset
 from handful.errors import InputError
 from handful.models.ensemble import NetworkWorld
 from handful.models.ensemble_learner import EnsembleLearner, LearningRate, Minibatches, Noise
-from handful.models.member_training import nll
+from handful.models.member_training import Passes, nll
 from handful.models.networks import GaussianNet
 from probes import counted, jitted
 
@@ -52,6 +52,54 @@ def test_each_member_trains_on_its_own_rows_throughout_a_fit():
     for index in range(MEMBERS):
         assert counts[index] == (~held)[index].sum()  # N of N
         np.testing.assert_array_equal(np.unique(rows[index, : counts[index]]), np.flatnonzero(trained[index]))
+
+
+def test_each_member_has_a_bootstrap_draw_of_its_own():
+    """Without held-out trials, as PETS has it: nothing but the draw tells the members apart."""
+    one = learner(minibatches={"holdout": False})
+    rows, counts = own_rows(one, KEY, recorded([4, 3, 3, 2, 3], 18))
+    np.testing.assert_array_equal(counts, 15)  # N of N
+    drawn = np.sort(rows[:, :15])
+    assert drawn.min() >= 0
+    assert drawn.max() < 15
+    assert len({tuple(row) for row in drawn}) == MEMBERS
+    for row in drawn:
+        assert 4 <= len(set(row)) <= 13, "with replacement"
+
+
+@pytest.mark.parametrize(("counts", "size"), [((7, 5, 11), 4), ((7, 5, 11), 5), ((3, 4, 6), 3)])
+def test_shuffled_passes_meet_each_row_once_in_each(counts, size):
+    """Along the whole stream of batches, of which a pass may end anywhere in one; and each pass has its own order."""
+    steps = 12
+    passes = Passes.of(jax.random.split(KEY, 3), jnp.array(counts), 12, jnp.asarray(0))
+    stream = []
+    for place in jnp.arange(steps) * size:
+        passes = passes.at(place)
+        stream.append(np.asarray(passes.picks(place, size)))
+    for picks, count in zip(np.concatenate(stream, axis=1), counts, strict=True):
+        whole = picks[: steps * size // count * count].reshape(-1, count)
+        np.testing.assert_array_equal(np.sort(whole), np.tile(np.arange(count), (len(whole), 1)))
+        assert len({tuple(each) for each in whole}) > 1
+
+
+def test_a_shuffled_pass_trains_on_every_row():
+    """One pass in batches of 4, by which rows' targets Adam's moments depend on; drawn with replacement, a member
+    misses one row in e.
+    """
+    one = learner(
+        scale_targets=False,
+        minibatches={"batch_size": 4, "epochs": 1.0, "bootstrap": False, "holdout": False, "shuffled": True},
+    )
+    data = recorded([12], 13)
+    state = jitted(one.init, KEY, TASK)
+
+    def moments(row):
+        moved = data.transitions.next_obs.at[row].add(0.7)  # row 12 is padding: no row moves
+        changed = dataclasses.replace(data, transitions=dataclasses.replace(data.transitions, next_obs=moved))
+        return one.fit(TRAIN, state, changed)[0].opt_state.mu.weights[0]
+
+    moments = np.asarray(jax.jit(jax.vmap(moments))(jnp.arange(13)))
+    assert (moments[:12] != moments[12]).any((2, 3)).all()
 
 
 def test_without_a_bootstrap_members_train_on_all_their_rows():
@@ -115,6 +163,39 @@ def test_loss_and_its_gradient_against_numpy(learn_bounds):
     by_lower = (by_log_var * sigmoid(-1.5 - below)).sum(0) - 0.01
     np.testing.assert_allclose(gradient.log_var_upper, learn_bounds * by_upper, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(gradient.log_var_lower, learn_bounds * by_lower, rtol=1e-4, atol=1e-6)
+
+
+def test_shared_bounds_follow_the_summed_losses_of_all_members():
+    """As the gradient of one loss over all members, whose penalty of the bounds counts once; all else is unchanged."""
+    one = learner(noise=Noise(shared=True, beta=0.0), minibatches={"holdout": False})
+    nets = jax.vmap(lambda key: GaussianNet.init(key, (3, 8, 2), (-1.5, 0.8)))(jax.random.split(KEY, MEMBERS))
+    rng = np.random.default_rng(6)
+    batches = tuple(jnp.asarray(rng.normal(size=(MEMBERS, 5, size)), jnp.float32) for size in (3, 2))
+    bounds = lambda net: (net.log_var_upper, net.log_var_lower)
+
+    def summed(shared):
+        each = jax.vmap(lambda net, batch: nll(eqx.tree_at(bounds, net, shared), batch))(nets, batches)
+        return each.sum() + 0.01 * (shared[0].sum() - shared[1].sum())
+
+    alone = jitted(jax.vmap(one.gradient), nets, batches)[1]
+    joined = one.joined(alone)
+    expected = jax.jit(jax.grad(summed))(tuple(bound[0] for bound in bounds(nets)))
+    for ours, whole in zip(bounds(joined), expected, strict=True):
+        np.testing.assert_allclose(ours, np.tile(whole, (MEMBERS, 1)), rtol=1e-4, atol=1e-6)
+    for ours, before in zip(joined.weights + joined.biases, alone.weights + alone.biases, strict=True):
+        np.testing.assert_array_equal(ours, before)
+    broken = eqx.tree_at(lambda net: net.log_var_upper, alone, alone.log_var_upper.at[1].set(jnp.nan))
+    others = np.asarray(alone.log_var_upper)[[0, 2]].sum(0)
+    np.testing.assert_allclose(one.joined(broken).log_var_upper, np.tile(others, (MEMBERS, 1)), rtol=1e-5)
+    assert learner().joined(alone) is alone
+
+
+def test_members_that_share_bounds_leave_a_fit_with_the_same():
+    one = learner(noise=Noise(-6.0, 0.25, shared=True), minibatches={"holdout": False, "epochs": 2.0})
+    state, _ = FIT(one, KEY, jitted(one.init, KEY, TASK), recorded([30, 14], 64))
+    for bound, start in ((state.members.net.log_var_upper, 0.25), (state.members.net.log_var_lower, -6.0)):
+        np.testing.assert_array_equal(bound, np.tile(bound[:1], (MEMBERS, 1)))
+        assert (bound != start).all()
 
 
 def test_bounds_that_have_passed_each_other_pull_no_further():
@@ -280,6 +361,8 @@ def test_sizes_that_do_not_fit_are_refused():
         learner(weight_decay=jnp.ones(3))
     with pytest.raises(InputError, match="at least one member, got 0"):
         learner(members=0)
+    with pytest.raises(InputError, match=r"with Noise\(shared=True\) give Minibatches\(holdout=False\)"):
+        learner(noise=Noise(shared=True))
 
 
 def test_nll_is_twice_the_negative_log_likelihood_less_its_constant():

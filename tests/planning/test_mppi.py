@@ -35,6 +35,21 @@ def test_plans_are_averaged_by_their_exponential_returns(edge):
     np.testing.assert_allclose(info.finite, real.mean(), rtol=1e-6)
 
 
+def test_the_control_cost_weighs_candidates_as_published():
+    """`exp(value / temperature - sum_t u_t . mean_t / std^2)`, with actions from the middle of the limits."""
+    planner = MPPI(HORIZON, candidates=30, temperature=0.4, std=0.6, colour=0.0, control_cost=1.0)
+    state, _ = IMPROVE(planner, KEY, reaching(), START, MPPIState(jnp.asarray(MEAN, jnp.float32)))
+    noise = np.asarray(coloured(jax.random.split(KEY)[0], (29, HORIZON, 2), jnp.asarray(0.0)), float)
+    std, centre = 0.6 * (HIGH - LOW) / 2, (HIGH + LOW) / 2
+    plans = np.concatenate([np.clip(MEAN + std * noise, LOW, HIGH), MEAN[None]])
+    returns = reached(OBS, plans)
+    exponent = (returns - returns.max()) / (0.4 * returns.std())
+    exponent = exponent - ((plans - centre) * (MEAN - centre) / std**2).sum((1, 2))
+    weight = np.exp(exponent - exponent.max())
+    expected = np.einsum("n,nha->ha", weight / weight.sum(), plans)
+    np.testing.assert_allclose(state.mean, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_cold_average_is_the_best_plan_and_a_hot_one_the_plain_mean():
     problem, start = reaching(), MPPIState(jnp.asarray(MEAN, jnp.float32))
     cold, info = IMPROVE(MPPI(HORIZON, candidates=30, temperature=1e-6), KEY, problem, START, start)

@@ -219,3 +219,18 @@ def test_nothing_follows_the_end_and_a_tail_that_is_not_finite_ranks_last(poison
     going = dataclasses.replace(counting(reward), terminal_value=over.terminal_value)
     assert value_of(going, [0.1] * 6) == -np.inf
     np.testing.assert_allclose(value_of(going, [0.1] * 2), [1 + 0.9 * 2 + 0.81 * 5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_plans_share_their_noise_or_have_each_their_own(same):
+    """Two equal plans return the same only with the same noise; each is a rollout with its key."""
+    task = task_of(lambda obs, action, next_obs: next_obs[0] - 0.3 * action[0], 1, [-1.0], [1.5])
+    model = linear_ensemble(np.zeros((2, 1, 1)), np.ones((2, 1, 1)), [[0.2], [-0.5]], [[0.0], [0.7]])
+    problem = Problem(task, model, TSInf(2), same_noise=same)
+    plan = jnp.array([[0.4], [-0.7], [1.1]])
+    values = np.asarray(EVALUATE(problem, jnp.zeros(1), jnp.stack([plan, plan, 0.5 * plan])))
+    assert (values[0] == values[1]) == same
+    keys = [KEY] * 3 if same else jax.random.split(KEY, 3)
+    one = eqx.filter_jit(lambda key, plan: problem.policy_value(key, jnp.zeros(1), OpenLoop(plan), 3))
+    expected = [one(key, each) for key, each in zip(keys, (plan, plan, 0.5 * plan), strict=True)]
+    np.testing.assert_allclose(values, expected, rtol=1e-5)

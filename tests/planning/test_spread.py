@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
 
 SCRIPT = """
 import collections, json
@@ -35,8 +36,8 @@ model = agent.model(agent.init(jax.random.key(3), env.task))
 plans = jax.random.normal(jax.random.key(4), (12, 6, 2))
 obs = jnp.array([0.3, -0.7, 0.2, 0.1])
 
-def values(mesh, plans):
-    problem = Problem(env.task, model, agent.propagator, mesh=mesh)
+def values(mesh, plans, **settings):
+    problem = Problem(env.task, model, agent.propagator, mesh=mesh, **settings)
     return np.asarray(eqx.filter_jit(problem.evaluate)(jax.random.key(5), obs, plans))
 
 poisoned = plans.at[7].set(jnp.nan)
@@ -49,6 +50,7 @@ print(json.dumps({
     "devices": all_devices().size,
     "alone": values(None, plans).tolist(),
     "spread": values(agent.mesh, plans).tolist(),
+    "own": [values(mesh, plans, same_noise=False).tolist() for mesh in (None, agent.mesh)],
     "undivided": values(agent.mesh, plans[:11]).tolist(),
     "poisoned": values(agent.mesh, poisoned).tolist(),
     "compiled": {name: compiled[f"jit({name})"] for name in ("_advance", "_update", "one_step")},
@@ -72,6 +74,7 @@ def test_spread_candidates_are_worth_the_same_and_compile_once():
     for name, values in (("spread", reported["spread"]), ("undivided", reported["undivided"])):
         for value, alone in zip(values, reported["alone"], strict=False):
             assert abs(value - alone) <= 1e-5 * max(1.0, abs(alone)), name
+    np.testing.assert_allclose(*reported["own"], rtol=1e-5, atol=1e-5)
     assert reported["poisoned"][7] == float("-inf")
     assert [value for index, value in enumerate(reported["poisoned"]) if index != 7 and value == float("-inf")] == []
     # the random trial has its own policy, and so its own program; controlled trials share one

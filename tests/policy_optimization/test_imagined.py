@@ -125,6 +125,28 @@ def test_a_trial_keeps_to_its_world_and_worlds_are_met_alike(met):
         assert abs((drawn == member).mean() - 1 / 3) < 5 * np.sqrt(2 / 9 / 160)
 
 
+def test_a_trial_may_draw_a_world_for_every_step():
+    """900 steps in trials of three: worlds are met alike within five standard errors, and change within trials."""
+    env = Imagined.of(KEY, TASK, signatures([1.0, 16.0, 4.0]), seen(), length=3, world_each_step=True)
+
+    def trial(key):
+        start_key, roll_key = jax.random.split(key)
+        state, obs = env.reset(start_key)
+
+        def step(carry, key):
+            state, obs = carry
+            state, step = env.step(key, state, jnp.array([0.1]))
+            return (state, step.obs), obs[1] - step.obs[1]
+
+        return jax.lax.scan(step, (state, obs), jax.random.split(roll_key, 3))[1] / 2
+
+    worlds = np.asarray(jax.jit(jax.vmap(trial))(jax.random.split(KEY, 300))).round()
+    for member in (1.0, 4.0, 16.0):
+        assert abs((worlds == member).mean() - 1 / 3) < 5 * np.sqrt(2 / 9 / 900)
+    kept = (worlds[:, 1:] == worlds[:, :-1]).mean()
+    assert abs(kept - 1 / 3) < 5 * np.sqrt(2 / 9 / 600), "the next world does not depend on the last"
+
+
 def test_branches_end_by_truncation_and_begin_where_the_system_was(met):
     rows = met[0]
     assert not rows.terminated.any()

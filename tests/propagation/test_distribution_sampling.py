@@ -74,6 +74,20 @@ def test_moment_matching_redraws_from_a_gaussian():
     np.testing.assert_allclose((gap**4).mean() / (gap**2).mean() ** 2, 3, atol=5 * 0.035)
 
 
+def test_moments_of_changes_are_matched_as_in_the_release():
+    """In NumPy: each particle keeps its place and adds a change; an entry without memory is redrawn as it is."""
+    rng = np.random.default_rng(2)
+    obs, action = rng.normal(3.0, 2.0, (5, 2)), rng.normal(size=(5, 1))
+    noise = rng.normal(size=(2, 5, 2))
+    matching = MomentMatching(5, of_changes=True, memoryless=(1,))
+    numbers = [jnp.asarray(value, jnp.float32) for value in (noise, obs, action)]
+    got = jax.jit(lambda noise, obs, action: matching.move(noise, MODEL, obs, action))(*numbers)
+    sampled = obs @ A.T + action @ B.T + OFFSETS.mean(0) + np.sqrt(np.diag(NOISE)) * noise[0]
+    change = sampled - obs * [1.0, 0.0]
+    expected = obs * [1.0, 0.0] + change.mean(0) + change.std(0) * noise[1]
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_moment_matching_redraws_each_entry_anew_each_step():
     """Two particles that stand together do not move together."""
     rollout = MomentMatching(6)(jax.random.key(8), MODEL, OpenLoop(jnp.asarray(PLAN)), jnp.asarray(START), 4)

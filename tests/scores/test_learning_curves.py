@@ -1,5 +1,6 @@
 """Statistics over seeds: against sorting, enumeration, closed forms and another library."""
 
+import importlib.util
 import itertools
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from scipy import stats
 
 from handful.scores.learning_curves import Curve, band, estimate, interquartile_mean, interval, mean
+from pages import ROOT
 
 RNG = np.random.default_rng(21)
 
@@ -110,3 +112,38 @@ def test_trials_of_many_lengths_are_compared_wherever_one_ends():
     assert at.tolist() == [7, 9, 11, 12, 30]
     by_hand = [(1 + 2 + 0) / 3, (1 + 3 + 0) / 3, (-4 + 3 + 0) / 3, (6 + 3 + 8) / 3, (6 + 3 + 10) / 3]
     np.testing.assert_allclose(found[0], by_hand)
+
+
+SEEDS = {file.parent for file in (ROOT / "results").glob("*/seed-*.csv")}
+PAGED = sorted(folder for folder in SEEDS if folder.name != "pusher-contact")  # one seed, shown by tens of trials
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    spec = importlib.util.spec_from_file_location("bench_curves", ROOT / "benchmarks" / "learning_curves.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_best_so_far_is_a_seeds_own_and_leaves_the_random_trial_out(benchmark):
+    """Published curves of PETS: the running maximum of each seed, then the mean; here not the maximum of the mean."""
+    curves = np.array([[9.0, 1.0, 4.0, 2.0, 3.0], [8.0, 5.0, -1.0, 6.0, 2.0]])
+    np.testing.assert_array_equal(benchmark.best_so_far(curves), [[1, 4, 4, 4], [5, 5, 6, 6]])
+    rows = [line.split("|")[2:4] for line in benchmark.table(curves)[2:]]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["8.5", ""],
+        ["3.0", "3.0"],
+        ["1.5", "4.5"],
+        ["4.0", "5.0"],
+        ["2.5", "5.0"],
+    ]
+
+
+@pytest.mark.parametrize("folder", PAGED, ids=lambda folder: folder.name)
+def test_the_tables_of_results_are_those_of_their_seeds(benchmark, folder):
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(benchmark.table(benchmark.kept(folder))) in page
+    assert f"--redraw --out results/{folder.name}`" in page

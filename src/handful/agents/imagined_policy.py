@@ -43,6 +43,7 @@ class ImaginedPolicyAgent(AbstractTrialAgent):
     improvement: Improvement = eqx.field(default_factory=Improvement)
     length: int = eqx.field(static=True, default=200)  # [steps] of an imagined trial, at most the system's
     worlds: int = eqx.field(static=True, default=5)  # drawn from a model that has no members
+    world_each_step: bool = eqx.field(static=True, default=False)  # else an imagined trial keeps to one world
     initial_state_fraction: Real = real(0.5)  # the share of imagined trials that begin where trials on the system began
     least_log_std: Real = real(-1.0)
     first_colour: Real | None = maybe_real()
@@ -82,6 +83,7 @@ class ImaginedPolicyAgent(AbstractTrialAgent):
             length=length,
             worlds=self.worlds,
             initial_state_fraction=self.initial_state_fraction,
+            world_each_step=self.world_each_step,
         )
         improvement = dataclasses.replace(self.improvement, length=min(self.improvement.length, task.horizon))
         policy, improved = improvement(policy_key, env, self.optimiser, self._widened(learned.policy))

@@ -25,7 +25,8 @@ def mbpo(
     """Model-based policy optimisation by PPO, whose value estimates what follows the end of a branch.
 
     Source: [Janner19] algorithm 2. Deviates: PPO on imagined trials alone, instead of an off-policy learner that also
-    sees the system's; the model is fitted once a trial; branches are of one length.
+    sees the system's; the model is fitted once a trial; branches are of one length; a branch keeps to one member, where
+    the source draws one for every step (`world_each_step`).
     """
     options = MBPO(imagined_steps=length, blocks=blocks, patience=blocks)
     options = options.resolved_policy(info_of(task))
@@ -53,6 +54,7 @@ def imagined_agent(options: ImaginedOptions, learner: AbstractLearner, optimiser
         improvement,
         length=options.imagined_steps,
         worlds=options.worlds,
+        world_each_step=options.world_per == "step",
         initial_state_fraction=options.initial_state_fraction,
         least_log_std=options.min_log_std,
         first_colour=first_colour(options),

@@ -21,7 +21,8 @@ def me_trpo(
     """Model-ensemble trust-region policy optimisation.
 
     Source: [Kurutach18] algorithm 1. Deviates: trials begin at visited states; TRPO with a learned value and
-    a delta of 0.04; the ensemble's networks are probabilistic.
+    a delta of 0.04; the ensemble's networks are probabilistic; an imagined trial keeps to one member, where the source
+    draws one for every step (`world_each_step`).
     """
     options = METRPO(imagined_steps=length, blocks=blocks).resolved_policy(info_of(task))
     return imagined_agent(options, pets_learner() if learner is None else learner, imagined_trpo(options))

@@ -83,11 +83,13 @@ def _learner(options: Any, env: Any, mesh: Mesh | None) -> AbstractLearner:
 
 
 def _ensemble(options: Any, mesh: Mesh | None) -> EnsembleLearner:
+    paper = getattr(options, "paper", False)
     return EnsembleLearner(
         hidden=options.hidden,
         weight_decay=jnp.array(options.weight_decay),
         learning_rate=LearningRate(options.learning_rate, options.final_learning_rate),
-        noise=Noise(beta=options.beta_nll),
+        # Members that stop one by one cannot share their bounds.
+        noise=Noise(beta=options.beta_nll, shared=paper and not options.held_out),
         members=options.members,
         scale_targets=options.scale_targets,
         minibatches=Minibatches(
@@ -97,6 +99,7 @@ def _ensemble(options: Any, mesh: Mesh | None) -> EnsembleLearner:
             max_steps=options.fit_steps,
             bootstrap=options.bootstrap,
             holdout=options.held_out,
+            shuffled=paper,
         ),
         mesh=mesh,
     )

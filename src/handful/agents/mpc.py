@@ -28,9 +28,10 @@ def make(given: MPC, env: Any, info: TaskInfo, steps: int | None = None) -> MPCA
     return MPCAgent(
         learner,
         planner_of(options),
-        propagator_of(options),
+        propagator_of(options, env.task.memoryless if options.paper else None),
         risk_of(options),
         first_colour(options),
         None if host else all_devices(),
         options.precision == "bf16",
+        same_noise=not options.paper,
     )

@@ -33,6 +33,7 @@ class MPCAgent(AbstractTrialAgent):
     first_colour: Real | None = maybe_real()
     mesh: Mesh | None = eqx.field(static=True, default=None)  # devices that share a planner's candidates
     bfloat16: bool = eqx.field(static=True, default=False)  # of nets while planning; on a GPU without derivatives
+    same_noise: bool = eqx.field(static=True, default=True)  # for all candidates of a planner's iteration
     num_steps: int | None = eqx.field(static=True, default=None)  # [steps] between fits in a trial; None: one a trial
 
     def start(self, key: PRNGKeyArray, task: Task) -> Any:
@@ -46,4 +47,5 @@ class MPCAgent(AbstractTrialAgent):
 
     def policy(self, task: Task, state: TrialState) -> MPC:
         belief = in_bfloat16(self.model(state)) if self.bfloat16 else self.model(state)
-        return MPC(self.planner, Problem(task, belief, self.propagator, self.risk, self.mesh))
+        problem = Problem(task, belief, self.propagator, self.risk, self.mesh, same_noise=self.same_noise)
+        return MPC(self.planner, problem)

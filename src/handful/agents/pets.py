@@ -31,10 +31,16 @@ def pets(
 def pets_paper(task: str = "cartpole-swingup") -> MPCAgent:
     """The published settings of a task; for cart-pole 3 x 500 nets, 400 candidates, 20 particles, horizon 25.
 
-    Source: [Chua18] appendix A and the released code. Deviates: no, apart from what `CEM` and `EnsembleLearner` state.
+    As in the released code, each candidate has noise of its own, members share their noise bounds, and minibatches are
+    shuffled passes over each member's bootstrap sample.
+
+    Source: [Chua18] appendix A and the released code. Deviates: minibatches are always full, so the last one of a pass
+    goes on with the next; a pass after a fit's start begins in a new order; noise bounds are no longer pulled together
+    once they are equal; a candidate with a particle that is not finite is never an elite, where the release counts
+    a cost of 1e6 for that particle; after a shift the last action is the middle of the limits.
     """
     published = published_for(task)
-    return MPCAgent(pets_paper_learner(published=published), pets_paper_planner(published), TSInf(20))
+    return MPCAgent(pets_paper_learner(published=published), pets_paper_planner(published), TSInf(20), same_noise=False)
 
 
 def pets_planner(*, horizon: int | None = None, settings: PETSSettings = LIGHT) -> ICEM:
@@ -77,9 +83,9 @@ def pets_paper_learner(*, members: int = 5, published: Published | None = None) 
         weight_decay=jnp.array(published.decay),
         learning_rate=LearningRate(published.rate, published.rate),
         members=members,
-        noise=Noise(beta=0.0),
+        noise=Noise(beta=0.0, shared=True),
         scale_targets=False,
-        minibatches=Minibatches(batch_size=32, epochs=5.0, holdout=False),
+        minibatches=Minibatches(batch_size=32, epochs=5.0, holdout=False, shuffled=True),
     )
 
 

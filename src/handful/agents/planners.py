@@ -4,6 +4,8 @@ import dataclasses
 import importlib
 from typing import Any
 
+import jax.numpy as jnp
+
 from handful.agents.options.filled import filled, given, refuse, unknown
 from handful.agents.options.plain import plain
 from handful.agents.options.planning import OF_PLANNERS, PLANNERS, checked_horizon
@@ -12,6 +14,7 @@ from handful.envs.info import Published
 from handful.errors import InputError
 from handful.planning.base import AbstractPlanner
 from handful.planning.ilqr import ILQR
+from handful.planning.mppi import MPPI
 from handful.propagation.base import AbstractPropagator
 from handful.propagation.distribution_sampling import DistributionSampling, Expectation, MomentMatching
 from handful.propagation.epistemic_only import EpistemicOnly
@@ -66,6 +69,8 @@ def planner_of(options: Any) -> AbstractPlanner:
     Raises `InputError` where it does not have an option that was given, or its sizes do not fit.
     """
     start = _start(options.planner)
+    if isinstance(start, MPPI) and getattr(options, "paper", False):
+        start = dataclasses.replace(start, control_cost=jnp.ones(()))
     has = {field.name for field in dataclasses.fields(start)}
     foreign = [name for name in OF_PLANNERS if _field(name, start) not in has]
     refuse(options, foreign, f"is not an option of --planner {options.planner}")
@@ -88,10 +93,15 @@ def _start(name: str) -> AbstractPlanner:
     return getattr(importlib.import_module(f"handful.planning.{module}"), kind)()
 
 
-def propagator_of(options: Any) -> AbstractPropagator:
-    """The propagator, with or without process noise."""
+def propagator_of(options: Any, memoryless: tuple[int, ...] | None = None) -> AbstractPropagator:
+    """The propagator, with or without process noise.
+
+    With `memoryless`, those entries of the task's observation, moments are matched as published: over changes.
+    """
     kind = PROPAGATORS.get(options.propagation)
     propagator = Expectation() if kind is None else kind(options.particles)
+    if isinstance(propagator, MomentMatching) and memoryless is not None:
+        propagator = MomentMatching(options.particles, of_changes=True, memoryless=memoryless)
     return propagator if options.process_noise else EpistemicOnly(propagator)
 
 

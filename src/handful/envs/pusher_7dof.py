@@ -86,8 +86,9 @@ def table() -> "mujoco.MjModel":
             geom.rgba = colour
     photographed(spec, place=(0.9, 1.1, 0.9), towards=(0.4, -0.3, -0.2))
     model = spec.compile()
-    inertia = model.body("object").mass + model.joint("obj_slidex").armature  # [kg]
-    model.body_invweight0[model.body("object").id] = (1 / inertia.item(), 0.0)
+    inertia = model.body("object").mass + model.joint("obj_slidex").armature  # [kg] along each slide
+    # MuJoCo's inverse weight in translation is the mean of three axes; the object moves along two and never turns.
+    model.body_invweight0[model.body("object").id] = (2 / (3 * inertia.item()), 0.0)
     return model
 
 
@@ -95,7 +96,8 @@ def pusher_7dof() -> GymnasiumEnv:
     """Returns the adapted environment.
 
     Source: [Chua18] appendix, and its released environment. Deviates: the reward is of the observation after the step,
-    as in the original's planner, and not of the one before.
+    as in the original's planner, and not of the one before; tip and object are observed at the instant of the joints,
+    and not one physics step (0.01 s) earlier.
     """
     joints = [f"joint {number} [rad]" for number in range(1, 8)]
     speeds = [f"joint {number} [rad/s]" for number in range(1, 8)]

@@ -4,7 +4,7 @@
 # MuJoCo has no type stubs.
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -13,30 +13,55 @@ from jaxtyping import Array, Float
 
 from handful.envs.gymnasium_adapter import GymnasiumEnv
 from handful.envs.info import Published, TaskInfo
-from handful.envs.mujoco_system import AIM, STEEL, AbstractMujocoSystem, installed, photographed, simulated
+from handful.envs.mujoco_system import AIM, STEEL, AbstractMujocoSystem, photographed, simulated
 from handful.fields import Real, real
 from handful.task import never
 
 if TYPE_CHECKING:
     import mujoco
 
-Link = tuple[float, float, float]
+Point = tuple[float, float, float]
+Solid = tuple[Point, Point, float]  # a capsule from end to end with a radius, or a sphere where the ends are one [m]
 
 BASE = (0.0, -0.188, 0.0)  # [m] of the shoulder
-RANGES = {  # [rad]; the two other joints turn freely
-    "r_shoulder_pan_joint": (-2.2854, 1.714602),
-    "r_shoulder_lift_joint": (-0.5236, 1.3963),
-    "r_upper_arm_roll_joint": (-3.9, 0.8),
-    "r_elbow_flex_joint": (-2.3213, 0.0),
-    "r_wrist_flex_joint": (-2.094, 0.0),
-}
-FREE = ("r_forearm_roll_joint", "r_wrist_roll_joint")
-DAMPING = {"r_shoulder_pan_joint": 10.0, "r_shoulder_lift_joint": 10.0, "r_elbow_flex_joint": 1.0}  # [N m s/rad]
-TORQUE = 20.0  # [N m]
+TORQUE = 20.0  # [N m] at most, of each motor
+ARMATURE = 0.04  # [kg m^2] of each joint
+DENSITY = 1000.0  # [kg/m^3] of every solid
+AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
 
-# The chain, from the base: the axis of each joint, and the offset to the next one [m].
-AXES = "zyxyxyx"
-LINKS = tuple((length, 0.0, 0.0) for length in (0.1, 0.0, 0.4, 0.0, 0.321, 0.0, 0.16828))
+
+class Joint(NamedTuple):
+    """A joint, and the solids that turn with it, in its frame at angle zero."""
+
+    name: str
+    axis: str
+    damping: float  # [N m s/rad]
+    limits: tuple[float, float] | None  # [rad]; None where it turns freely
+    solids: tuple[Solid, ...]
+
+
+SHOULDER = (
+    ((0.0, 0.0, -0.4), (0.0, 0.0, 0.2), 0.1),
+    *(((x, y, 0.2), (x, y, 0.2), radius) for x in (-0.06, 0.06) for y, radius in ((0.05, 0.05), (0.09, 0.03))),
+)
+UPPER_ARM = (((-0.1, 0.0, 0.0), (0.1, 0.0, 0.0), 0.02), ((0.0, 0.0, 0.0), (0.4, 0.0, 0.0), 0.06))
+FOREARM = (((-0.1, 0.0, 0.0), (0.1, 0.0, 0.0), 0.02), ((0.0, 0.0, 0.0), (0.321, 0.0, 0.0), 0.05))
+HAND = (
+    ((-0.02, 0.0, 0.0), (0.02, 0.0, 0.0), 0.01),
+    ((0.05, 0.0, -0.02), (0.05, 0.0, 0.02), 0.05),  # the palm
+    *(((0.07691, side * 0.03, 0.0), (0.16828, side * 0.03495, 0.0), 0.01) for side in (1, -1)),  # fingers
+    *(((0.16828, side * 0.03495, 0.0), (0.25965, side * 0.03495, 0.0), 0.01) for side in (1, -1)),  # their tips
+)
+JOINTS = (  # from the base
+    Joint("shoulder_pan", "z", 10.0, (-2.2854, 1.714602), SHOULDER),
+    Joint("shoulder_lift", "y", 10.0, (-0.5236, 1.3963), (((0.0, -0.1, 0.0), (0.0, 0.1, 0.0), 0.1),)),
+    Joint("upper_arm_roll", "x", 0.1, (-3.9, 0.8), UPPER_ARM),
+    Joint("elbow_flex", "y", 1.0, (-2.3213, 0.0), (((0.0, -0.02, 0.0), (0.0, 0.02, 0.0), 0.06),)),
+    Joint("forearm_roll", "x", 0.1, None, FOREARM),
+    Joint("wrist_flex", "y", 0.1, (-2.094, 0.0), (((0.0, -0.02, 0.0), (0.0, 0.02, 0.0), 0.01),)),
+    Joint("wrist_roll", "x", 0.1, None, HAND),
+)
+LINKS = tuple((length, 0.0, 0.0) for length in (0.1, 0.0, 0.4, 0.0, 0.321, 0.0, 0.16828))  # [m] from each to the next
 
 
 class ReachReward(eqx.Module):
@@ -56,11 +81,11 @@ def fingertips(angles: Float[Array, "7"]) -> Float[Array, "3"]:
     return reached(BASE, angles, LINKS)
 
 
-def reached(base: Link, angles: Float[Array, "7"], links: Sequence[Link]) -> Float[Array, "3"]:
+def reached(base: Point, angles: Float[Array, "7"], links: Sequence[Point]) -> Float[Array, "3"]:
     """The end of an arm that stands on `base` [m], by forward kinematics [m]."""
     place, frame = jnp.asarray(base), jnp.eye(3)
-    for axis, angle, link in zip(AXES, angles, links, strict=True):
-        frame = frame @ _rotation(axis, angle)
+    for joint, angle, link in zip(JOINTS, angles, links, strict=True):
+        frame = frame @ _rotation(joint.axis, angle)
         place = place + frame @ jnp.asarray(link, float)
     return place
 
@@ -88,27 +113,27 @@ class Reacher(AbstractMujocoSystem):
 
 
 def arm() -> "mujoco.MjModel":
-    """Gymnasium's pusher without its table, with the reacher's position, limits, friction and motors."""
+    """The published arm, without contacts and without gravity, and a target beside it."""
     import mujoco
 
-    spec = mujoco.MjSpec.from_file(installed("pusher.xml"))
+    spec = mujoco.MjSpec()
+    spec.compiler.degree = False
     spec.option.timestep, spec.option.integrator = 0.01, mujoco.mjtIntegrator.mjINT_RK4
-    for body in ("object", "goal"):
-        spec.delete(spec.body(body))
-    spec.delete(spec.geom("table"))
-    for geom in spec.geoms:
-        geom.contype, geom.conaffinity, geom.rgba = 0, 0, STEEL
-    spec.body("r_shoulder_pan_link").pos = BASE
-    for joint in spec.joints:
-        joint.damping = (
-            [DAMPING.get(joint.name, 0.1), 0.0, 0.0] if np.ndim(joint.damping) else DAMPING.get(joint.name, 0.1)
-        )
-        joint.limited = mujoco.mjtLimited.mjLIMITED_FALSE if joint.name in FREE else mujoco.mjtLimited.mjLIMITED_TRUE
-        joint.range = RANGES.get(joint.name, (0.0, 0.0))
-    for motor in spec.actuators:
-        motor.ctrlrange = (-TORQUE, TORQUE)
+    spec.option.gravity, spec.option.iterations = (0.0, 0.0, 0.0), 20
+    body = spec.worldbody
+    for joint, place in zip(JOINTS, (BASE, *LINKS), strict=False):  # the last link leads to the fingertips
+        body = body.add_body(name=f"r_{joint.name}_link", pos=place)
+        hinge = body.add_joint(name=f"r_{joint.name}_joint", axis=AXES[joint.axis], armature=ARMATURE)
+        hinge.damping = [joint.damping, 0.0, 0.0] if np.ndim(hinge.damping) else joint.damping
+        if joint.limits is not None:
+            hinge.limited, hinge.range = mujoco.mjtLimited.mjLIMITED_TRUE, joint.limits
+        for solid in joint.solids:
+            _add_solid(body, solid)
+        motor = spec.add_actuator(name=joint.name, target=hinge.name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        motor.ctrllimited, motor.ctrlrange = mujoco.mjtLimited.mjLIMITED_TRUE, (-TORQUE, TORQUE)
     target = spec.worldbody.add_body(name="target")
-    target.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.03, 0, 0], rgba=AIM, contype=0, conaffinity=0)
+    target.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.03, 0, 0], mass=0, rgba=AIM, contype=0, conaffinity=0)
+    spec.worldbody.add_light(pos=(0.0, 0.0, 3.0), dir=(0.0, 0.0, -1.0), diffuse=(0.5, 0.5, 0.5))
     photographed(spec, place=(1.5, 0.9, 1.1), towards=(0.25, 0.0, 0.0))
     return spec.compile()
 
@@ -123,6 +148,15 @@ def reacher_7dof() -> GymnasiumEnv:
     speeds = [f"joint {number} [rad/s]" for number in range(1, 8)]
     targets = [f"target {axis} [m]" for axis in "xyz"]
     return GymnasiumEnv(Reacher(), reward=ReachReward(), terminated=never, names=(*joints, *targets, *speeds))
+
+
+def _add_solid(body: Any, solid: Solid) -> None:
+    import mujoco
+
+    start, end, radius = solid
+    capsule = {"type": mujoco.mjtGeom.mjGEOM_CAPSULE, "fromto": (*start, *end)}
+    shape = capsule if start != end else {"type": mujoco.mjtGeom.mjGEOM_SPHERE, "pos": start}
+    body.add_geom(**shape, size=[radius, 0, 0], density=DENSITY, contype=0, conaffinity=0, rgba=STEEL)
 
 
 def _rotation(axis: str, angle: Float[Array, ""]) -> Float[Array, "3 3"]:

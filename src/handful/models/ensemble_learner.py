@@ -36,6 +36,7 @@ class Minibatches(eqx.Module):
         static=True, default=True
     )  # the k-th trial after the first never trains member k mod m, and stops it early
     patience: Whole = whole(10)  # [blocks] without a better held-out NLL
+    shuffled: bool = eqx.field(static=True, default=False)  # whole passes, each in a new order; else with replacement
 
     def __check_init__(self) -> None:
         if self.batch_size < 1:
@@ -52,6 +53,7 @@ class Noise(eqx.Module):
     learned: bool = eqx.field(static=True, default=True)  # whether the bounds are trained, or constant
     constant: bool = eqx.field(static=True, default=False)  # one variance per entry, independent of the input
     beta: Real = real(0.5)  # of the beta-NLL: power of the variance that weighs an example; 0 is plain likelihood
+    shared: bool = eqx.field(static=True, default=False)  # one pair of bounds for all members, whose losses are summed
 
     def __check_init__(self) -> None:
         if not self.lower < self.upper:
@@ -88,13 +90,18 @@ class EnsembleLearner(AbstractLearner):
     `exp(beta v) ((y - mean)^2 exp(-v) + v)`, its first factor held constant under differentiation; plus
     `0.01 sum max(upper - lower, 0)` if bounds are learned, plus `sum_l weight_decay_l |W_l|^2 / 2`.
 
+    With `noise.shared`, members have one pair of bounds: it follows the sum of their gradients, and the penalty of the
+    bounds counts once. With `minibatches.shuffled`, a member meets each row of its sample once in every pass; batches
+    are always full, so the last one of a pass goes on with the next pass.
+
     With plain likelihood, what was once attributed to noise gets little weight from then on; beta = 0.5 avoids that.
 
     Rows that are not finite are left out. A member whose weights become non-finite returns to its last finite ones and
     is not trained further in that fit.
 
     Source: [Chua18] section 4, appendix A; beta [Seitzer22]. Deviates: targets are standardised if `scale_targets`;
-    held-out trials; the learning rate falls during a fit; no penalty on bounds once they are equal.
+    held-out trials; the learning rate falls during a fit; each member has its own bounds unless `noise.shared`;
+    minibatches are drawn with replacement unless `minibatches.shuffled`; no penalty on bounds once they are equal.
     """
 
     hidden: tuple[int, ...] = eqx.field(static=True)
@@ -114,6 +121,11 @@ class EnsembleLearner(AbstractLearner):
             )
         if self.members < 1:
             raise InputError(f"an ensemble needs at least one member, got {self.members}")
+        if self.noise.shared and self.minibatches.holdout:
+            raise InputError(
+                "members that share their noise bounds must stop together, and held-out trials stop them one by one: "
+                "with Noise(shared=True) give Minibatches(holdout=False)"
+            )
 
     def init(self, key: PRNGKeyArray, task: Task) -> EnsembleState:
         features = Features.of(task)
@@ -136,7 +148,7 @@ class EnsembleLearner(AbstractLearner):
     def update(self, key: PRNGKeyArray, state: EnsembleState, data: Dataset) -> tuple[EnsembleState, FitReport]:
         trainees, examples, count = self._prepared(key, state, data)
         common = (self, examples, self._step_count(count), self.minibatches.patience)
-        progress = shared_out(self.mesh, train_members, trainees, common)
+        progress = shared_out(self.mesh, train_members, trainees, common, together=self.noise.shared)
         validation = jnp.where(trainees.has_held, progress.best_nll, jnp.nan)
         report = FitReport(progress.loss, validation, progress.steps.max(), progress.diverged)
         return EnsembleState(progress.best, progress.opt_state), report
@@ -145,9 +157,22 @@ class EnsembleLearner(AbstractLearner):
     def batch_size(self) -> int:
         return self.minibatches.batch_size
 
+    @property
+    def shuffled(self) -> bool:
+        return self.minibatches.shuffled
+
     def gradient(self, net: GaussianNet, batch: Examples) -> tuple[Float[Array, ""], GaussianNet]:
         """Loss and gradient of one member over its minibatch."""
         return jax.value_and_grad(self._loss)(net, batch)
+
+    def joined(self, gradients: GaussianNet) -> GaussianNet:
+        """The gradients of all members, with a leading axis m, once shared weights have the sum of theirs."""
+        if not self.noise.shared:
+            return gradients
+        bounds = lambda net: (net.log_var_upper, net.log_var_lower)
+        finite = lambda leaf: jnp.where(jnp.isfinite(leaf), leaf, 0.0)  # a member that diverged leaves the others alone
+        summed = [jnp.broadcast_to(finite(leaf).sum(0), leaf.shape) for leaf in bounds(gradients)]
+        return eqx.tree_at(bounds, gradients, tuple(summed))
 
     def step(
         self, net: GaussianNet, opt_state: Any, gradient: GaussianNet, progress: Float[Array, ""]
@@ -195,8 +220,11 @@ class EnsembleLearner(AbstractLearner):
         loss = nll(net, batch, self.noise.beta) + sum(
             d * jnp.sum(w**2) / 2 for d, w in zip(self.weight_decay, net.weights, strict=True)
         )
+        if not self.noise.learned:
+            return loss
         # No penalty once bounds are equal: past each other, they would move on until they overflow.
-        return loss + 0.01 * jnp.sum(jnp.maximum(upper - lower, 0.0)) if self.noise.learned else loss
+        penalty = 0.01 * jnp.sum(jnp.maximum(upper - lower, 0.0))
+        return loss + (penalty / self.members if self.noise.shared else penalty)
 
     def _training_rows(
         self, key: PRNGKeyArray, selected: Bool[Array, "m capacity"]

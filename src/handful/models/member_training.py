@@ -19,12 +19,17 @@ Examples = tuple[Float[Array, "*b i"], Float[Array, "*b o"]]  # standardised inp
 
 @runtime_checkable
 class Recipe(Protocol):
-    """The parts of a gradient step that a learner defines, for one member."""
+    """The parts of a gradient step that a learner defines, for one member; `joined` for all of them."""
 
     @property
     def batch_size(self) -> int: ...
 
+    @property
+    def shuffled(self) -> bool: ...
+
     def gradient(self, net: GaussianNet, batch: Examples) -> tuple[Float[Array, ""], GaussianNet]: ...
+
+    def joined(self, gradients: GaussianNet) -> GaussianNet: ...
 
     def step(
         self, net: GaussianNet, opt_state: Any, gradient: GaussianNet, progress: Float[Array, ""]
@@ -42,6 +47,41 @@ class Trainees(eqx.Module):
     row_count: Int[Array, "m"]  # the number of these
     held_rows: Int[Array, "m v"]
     has_held: Bool[Array, "m"]
+
+
+class Passes(eqx.Module):
+    """The orders of two passes over each member's rows: the one that a batch begins in, and the next."""
+
+    order: Int[Array, "m 2 capacity"]  # of the first `row_count`
+    number: Int[Array, "m"]  # of the first of them
+    key: Key[Array, "m"]
+    row_count: Int[Array, "m"]
+
+    @classmethod
+    def of(cls, key: Key[Array, "m"], row_count: Int[Array, "m"], capacity: int, place: Int[Array, ""]) -> "Passes":
+        """The passes at a place in the stream of rows."""
+        number = place // row_count
+
+        def order(key: Key[Array, ""], count: Int[Array, ""], number: Int[Array, ""]) -> Int[Array, "capacity"]:
+            rank = jax.random.uniform(jax.random.fold_in(key, number), (capacity,))
+            return jnp.argsort(jnp.where(jnp.arange(capacity) < count, rank, 2.0))
+
+        both = jnp.stack([number, number + 1], axis=1)
+        return cls(jax.vmap(jax.vmap(order, (None, None, 0)))(key, row_count, both), number, key, row_count)
+
+    def at(self, place: Int[Array, ""]) -> "Passes":
+        """The passes at another place: sorted again only where a pass ended."""
+        ended = jnp.any(place // self.row_count != self.number)
+        fresh = lambda: Passes.of(self.key, self.row_count, self.order.shape[2], place)
+        return jax.lax.cond(ended, fresh, lambda: self)
+
+    def picks(self, place: Int[Array, ""], size: int) -> Int[Array, "m b"]:
+        """The next `size` rows of each member; a pass that ends is followed by the next."""
+        places = place + jnp.arange(size)
+        later = jnp.minimum(places // self.row_count[:, None] - self.number[:, None], 1)
+        return jax.vmap(lambda order, later, within: order[later, within])(
+            self.order, later, places % self.row_count[:, None]
+        )
 
 
 class Progress(eqx.Module):
@@ -115,21 +155,28 @@ def train_members(
     recipe, examples, steps, patience = common
 
     def step(index: Int[Array, ""], inner: tuple) -> tuple:
-        net, opt_state, total = inner
-        picks = jax.vmap(lambda key, count: jax.random.randint(jax.random.fold_in(key, index), (size,), 0, count))(
-            trainees.key, trainees.row_count
-        )
+        net, opt_state, total, passes = inner
+        if passes is None:
+            picks = jax.vmap(lambda key, count: jax.random.randint(jax.random.fold_in(key, index), (size,), 0, count))(
+                trainees.key, trainees.row_count
+            )
+        else:
+            passes = passes.at(index * size)
+            picks = passes.picks(index * size, size)
         rows = my_part(jnp.take_along_axis(trainees.rows, picks, axis=1), devices)
         batch = jax.tree.map(lambda values: values[rows], examples)
         loss, gradient = agreed(jax.vmap(recipe.gradient)(net, batch), devices)
+        gradient = recipe.joined(gradient)
         net, opt_state = jax.vmap(recipe.step, (0, 0, 0, None))(net, opt_state, gradient, index / steps)
-        return net, opt_state, total + loss
+        return net, opt_state, total + loss, passes
 
     def block(carry: tuple[Int[Array, ""], Progress]) -> tuple[Int[Array, ""], Progress]:
         first, progress = carry
         stop = jnp.minimum(first + BLOCK, steps)
-        inner = (progress.net, progress.opt_state, jnp.zeros_like(progress.loss))
-        net, opt_state, total = jax.lax.fori_loop(first, stop, step, inner)
+        every = (trainees.key, trainees.row_count, trainees.rows.shape[1])
+        passes = Passes.of(*every, first * size) if recipe.shuffled else None
+        inner = (progress.net, progress.opt_state, jnp.zeros_like(progress.loss), passes)
+        net, opt_state, total, _ = jax.lax.fori_loop(first, stop, step, inner)
         held_nll = jax.vmap(lambda n, r: nll(n, jax.tree.map(lambda v: v[r], examples)))(net, trainees.held_rows)
         fitted = eqx.tree_at(lambda world: world.net, trainees.rescaled, net)
         return stop, progress.after_block(

@@ -16,18 +16,19 @@ Work = Callable[
 ]  # (members, common, number of devices working together) -> results for each member
 
 
-def shared_out(mesh: Mesh | None, work: Work, members: Any, common: Any) -> Any:
+def shared_out(mesh: Mesh | None, work: Work, members: Any, common: Any, *, together: bool = False) -> Any:
     """`work(members, common, 1)`, distributed over the devices of a mesh, if there is one.
 
     With 5 members on 2 devices, each device does 2 on its own without communication; then both do the fifth,
-    `work(member, common, 2)`, which may use `my_part` and `agreed`. All leaves of `members` and of the results of
+    `work(member, common, 2)`, which may use `my_part` and `agreed`. Members that depend on each other are done
+    `together`: by all devices. All leaves of `members` and of the results of
     `work` have the members as leading axis.
     """
     if mesh is None:
         return work(members, common, 1)
     (arrays, fixed), (common_arrays, common_fixed) = (eqx.partition(tree, eqx.is_array) for tree in (members, common))
     count = jax.tree.leaves(arrays)[0].shape[0]
-    alone = count // mesh.size * mesh.size
+    alone = 0 if together else count // mesh.size * mesh.size
     pick = lambda part: jax.tree.map(lambda leaf: leaf[part], arrays)
 
     def share(own: Any, left: Any, common_arrays: Any) -> Any:

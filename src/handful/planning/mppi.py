@@ -9,6 +9,7 @@ from handful.fields import Real, check_within, real
 from handful.planning.base import AbstractCentredPlanner, Info, a_tenth, check_sizes, elites_of, middle, moved_on
 from handful.planning.noise import coloured
 from handful.planning.problem import Problem
+from handful.task import Task
 
 
 class MPPIState(eqx.Module):
@@ -20,9 +21,11 @@ class MPPIState(eqx.Module):
 class MPPI(AbstractCentredPlanner):
     """Averages noisy plans with the weights `exp(value / temperature)`.
 
-    Values are first divided by their std over the candidates, so that one temperature suits all tasks.
+    Values are first divided by their std over the candidates, so that one temperature suits all tasks. With
+    `control_cost` the exponent of a candidate `u` is less by `control_cost sum_t u_t . mean_t / std^2`, in half-ranges
+    from the middle of the limits: 1 is the published term.
 
-    Source: [Williams17]. Deviates: standardised values, optional colour, clipped actions.
+    Source: [Williams17]. Deviates: standardised values, optional colour, clipped actions; no control cost by default.
     """
 
     horizon: int = eqx.field(static=True, default=25)
@@ -31,11 +34,12 @@ class MPPI(AbstractCentredPlanner):
     temperature: Real = real(0.2)
     std: Real = real(0.5)  # [half-ranges] of the samples
     colour: Real = real(2.0)  # 0 white, 1 pink, 2 red
+    control_cost: Real = real(0.0)  # weight of the control-cost term
 
     def __check_init__(self) -> None:
         check_sizes(self, self.candidates)
         check_within(self, "temperature", 0.0, least_excluded=True)
-        for name in ("std", "colour"):
+        for name in ("std", "colour", "control_cost"):
             check_within(self, name, 0.0)
 
     def init(self, problem: Problem) -> MPPIState:
@@ -54,7 +58,8 @@ class MPPI(AbstractCentredPlanner):
         finite = jnp.isfinite(values)
         spread = jnp.std(values, where=finite)
         score = (values - info.best) / (self.temperature * jnp.where(spread > 0, spread, 1.0))
-        weight = jnp.where(finite, jnp.exp(score), 0.0)
+        score = score - self._control_cost(task, plans, state.mean)
+        weight = jnp.where(finite, jnp.exp(score - jnp.max(score, where=finite, initial=-jnp.inf)), 0.0)
         mean = jnp.einsum("n,nha->ha", weight, plans) / jnp.maximum(weight.sum(), 1.0)
         return MPPIState(jnp.where(finite.any(), mean, state.mean)), info
 
@@ -63,3 +68,9 @@ class MPPI(AbstractCentredPlanner):
 
     def shift(self, problem: Problem, state: MPPIState) -> MPPIState:
         return MPPIState(moved_on(state.mean, state.mean[-1]))
+
+    def _control_cost(self, task: Task, plans: Float[Array, "n h a"], mean: Float[Array, "h a"]) -> Float[Array, "n"]:
+        std = self.std * (task.high - task.low) / 2
+        middle = (task.high + task.low) / 2
+        by_std = lambda values: (values - middle) / jnp.where(std > 0, std, 1.0)
+        return self.control_cost * jnp.einsum("nha,ha->n", by_std(plans), by_std(mean))

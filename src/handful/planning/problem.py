@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from handful.errors import InputError
 from handful.fields import Real, maybe_real
@@ -48,6 +48,7 @@ class Problem(eqx.Module):
     mesh: Mesh | None = eqx.field(static=True, default=None)  # devices to distribute candidates over
     terminal_value: TerminalValue | None = None
     discount: Real | None = maybe_real()  # for ranking plans; that of the task by default
+    same_noise: bool = eqx.field(static=True, default=True)  # for all plans that are compared; else each has its own
 
     @property
     def ranking_discount(self) -> Float[Array, ""]:
@@ -78,6 +79,8 @@ class Problem(eqx.Module):
     def evaluate(self, key: PRNGKeyArray, obs: Float[Array, "o"], plans: Float[Array, "n h a"]) -> Float[Array, "n"]:
         """The value of each plan, all in the same worlds and with the same noise.
 
+        Where `same_noise` is False each has noise of its own, and worlds of its own if the model has no members.
+
         A plan with a particle that is not finite has value minus infinity, below every plan that is finite throughout.
         Raises `InputError` if plans have another shape than (candidates, horizon, actions).
         """
@@ -85,7 +88,8 @@ class Problem(eqx.Module):
             raise InputError(
                 f"plans must have the shape (candidates, horizon, {self.task.action_size}), got {jnp.shape(plans)}"
             )
-        return spread(self.mesh, _values, (self, key, obs), plans)
+        keys = None if self.same_noise else jax.random.split(key, plans.shape[0])
+        return spread(self.mesh, _values, (self, key, obs), (plans, keys))
 
     def _outcomes(self, rollout: Rollout, discount: Float[Array, ""]) -> tuple[Float[Array, "p"], Float[Array, "p"]]:
         return jax.vmap(self._outcome, (0, 0, None))(rollout.actions, rollout.obs, discount)
@@ -109,6 +113,13 @@ class Problem(eqx.Module):
         return jnp.where(lost > 0, 0.0, self.ranking_discount**horizon * self.terminal_value(last))
 
 
-def _values(shared: tuple[Problem, PRNGKeyArray, Float[Array, "o"]], plans: Float[Array, "n h a"]) -> Float[Array, "n"]:
+def _values(
+    shared: tuple[Problem, PRNGKeyArray, Float[Array, "o"]],
+    candidates: tuple[Float[Array, "n h a"], Key[Array, "n"] | None],
+) -> Float[Array, "n"]:
     problem, key, obs = shared
-    return jax.vmap(lambda plan: problem.policy_value(key, obs, OpenLoop(plan), plan.shape[0]))(plans)
+
+    def value(plan: Float[Array, "h a"], own: PRNGKeyArray | None) -> Float[Array, ""]:
+        return problem.policy_value(key if own is None else own, obs, OpenLoop(plan), plan.shape[0])
+
+    return jax.vmap(value)(*candidates)

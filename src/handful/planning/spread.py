@@ -13,19 +13,22 @@ from handful.devices import AXIS
 
 def spread(
     mesh: Mesh | None,
-    evaluate: Callable[[Any, Float[Array, "n h a"]], Float[Array, "n"]],
+    evaluate: Callable[[Any, Any], Float[Array, "n"]],
     shared: Any,
-    plans: Float[Array, "n h a"],
+    candidates: Any,
 ) -> Float[Array, "n"]:
-    """`evaluate(shared, plans)`, distributed over the devices; on one device if candidates do not divide evenly."""
-    if mesh is None or plans.shape[0] % mesh.size:
-        return evaluate(shared, plans)
+    """`evaluate(shared, candidates)`, distributed over the devices; on one if candidates do not divide evenly.
+
+    Every leaf of `candidates` has them as leading axis.
+    """
+    if mesh is None or jax.tree.leaves(candidates)[0].shape[0] % mesh.size:
+        return evaluate(shared, candidates)
     arrays, static = eqx.partition(shared, eqx.is_array)
 
-    def share(arrays: Any, plans: Float[Array, "s h a"]) -> Float[Array, "n"]:
-        return jax.lax.all_gather(evaluate(eqx.combine(arrays, static), plans), AXIS, tiled=True)
+    def share(arrays: Any, candidates: Any) -> Float[Array, "n"]:
+        return jax.lax.all_gather(evaluate(eqx.combine(arrays, static), candidates), AXIS, tiled=True)
 
     everywhere = PartitionSpec()
     return jax.shard_map(
         share, mesh=mesh, in_specs=(everywhere, PartitionSpec(AXIS)), out_specs=everywhere, check_vma=False
-    )(arrays, plans)
+    )(arrays, candidates)

@@ -1,4 +1,4 @@
-"""A learned model as an environment: episodes start at visited observations and follow one world."""
+"""A learned model as an environment: episodes start at visited observations and follow worlds of the model."""
 
 import dataclasses
 
@@ -36,21 +36,24 @@ class Visited(eqx.Module):
 
 
 class ImaginedState(eqx.Module):
-    """The current observation of an imagined episode, and the index of its world."""
+    """The current observation of an imagined episode, and the index of the world of its next step."""
 
     obs: Float[Array, "o"]
     world: Int[Array, ""]
 
 
 class Imagined(AbstractEnv):
-    """Episodes in the worlds of a learned model. Each draws one world at its start and keeps it.
+    """Episodes in the worlds of a learned model.
+
+    Each draws one world at its start and keeps it, or, with `world_each_step`, one for every step.
 
     A fraction `initial_state_fraction` of the episodes starts where an episode on the system started, the others at any
     visited observation. After `task.horizon` steps an episode is truncated, so that agents bootstrap. If a prediction
     or its reward is not finite, the observation stays as it was, the episode terminates and the reward is
     `failure_reward`: the smallest reward in the data, if negative, times the horizon of the system's task.
 
-    Source: [Kurutach18] section 4; branches from visited observations [Janner19] section 4. Deviates: no.
+    Source: [Kurutach18] section 4; branches from visited observations [Janner19] section 4. Deviates: both draw a world
+    for every step, which is not the default here.
     """
 
     task: Task  # its horizon is the length of an imagined episode
@@ -60,6 +63,7 @@ class Imagined(AbstractEnv):
     failure_reward: Float[Array, ""]
     world_count: int = eqx.field(static=True)
     initial_state_fraction: Real = real(0.0)
+    world_each_step: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
         check_within(self, "initial_state_fraction", 0.0, 1.0)
@@ -75,6 +79,7 @@ class Imagined(AbstractEnv):
         length: int,
         worlds: int = 5,
         initial_state_fraction: Real | float = 0.0,
+        world_each_step: bool = False,
     ) -> "Imagined":
         """Episodes of `length` steps in the members of an ensemble, or in `worlds` worlds drawn from another model.
 
@@ -87,16 +92,27 @@ class Imagined(AbstractEnv):
         smallest = jnp.min(jnp.where(data.mask() & jnp.isfinite(rewards), rewards, 0.0), initial=0.0)
         places = (Visited.of(data), Visited.of(data, initial_only=True))
         imagined_task = dataclasses.replace(task, horizon=length)
-        failure_reward = task.horizon * smallest
-        return cls(imagined_task, model.worlds(key, count), *places, failure_reward, count, initial_state_fraction)
+        return cls(
+            imagined_task,
+            model.worlds(key, count),
+            *places,
+            task.horizon * smallest,
+            count,
+            initial_state_fraction,
+            world_each_step,
+        )
 
     def reset(self, key: PRNGKeyArray) -> tuple[ImaginedState, Float[Array, "o"]]:
         choice_key, obs_key, world_key = jax.random.split(key, 3)
         initial = jax.random.bernoulli(choice_key, self.initial_state_fraction)
         obs = jnp.where(initial, self.initial.sample(obs_key), self.visited.sample(obs_key))
-        return ImaginedState(obs, jax.random.randint(world_key, (), 0, self.world_count)), obs
+        return ImaginedState(obs, self._drawn(world_key)), obs
 
     def step(self, key: PRNGKeyArray, state: ImaginedState, action: Float[Array, "a"]) -> tuple[ImaginedState, Step]:
+        world = state.world
+        if self.world_each_step:
+            key, world_key = jax.random.split(key)
+            world = self._drawn(world_key)
         action = jnp.clip(action, self.task.low, self.task.high)
         # All worlds step and one result is kept: under vmap that is one matrix product, gathered weights would not be.
         each = eqx.filter_vmap(lambda world, index: world.sample(key, state.obs, action))
@@ -105,9 +121,12 @@ class Imagined(AbstractEnv):
         finite = jnp.isfinite(predicted).all() & jnp.isfinite(reward)
         obs = jnp.where(finite, predicted, state.obs)
         terminated = self.task.terminated(obs) | ~finite
-        return ImaginedState(obs, state.world), Step(obs, jnp.where(finite, reward, self.failure_reward), terminated)
+        return ImaginedState(obs, world), Step(obs, jnp.where(finite, reward, self.failure_reward), terminated)
 
     def world(self, index: Int[Array, ""]) -> "Imagined":
         """The same environment with only one of its worlds."""
         alone = jax.tree.map(lambda leaf: leaf[index][None] if eqx.is_array(leaf) else leaf, self.worlds)
         return dataclasses.replace(self, worlds=alone, world_count=1)
+
+    def _drawn(self, key: PRNGKeyArray) -> Int[Array, ""]:
+        return jax.random.randint(key, (), 0, self.world_count)

@@ -2,6 +2,8 @@
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from handful.models.base import AbstractDynamics, predicted, root
@@ -49,10 +51,16 @@ class DistributionSampling(AbstractParticles):
 class MomentMatching(AbstractParticles):
     """As distribution sampling; then all particles are redrawn from the diagonal Gaussian with their moments.
 
-    Source: [Chua18] section 5.1, MM. Deviates: no.
+    With `of_changes` the changes of the particles in this step are redrawn from the Gaussian with the moments of the
+    changes, and each particle adds one to the place where it is; entries in `memoryless` are predicted as they are, and
+    redrawn as they are.
+
+    Source: [Chua18] section 5.1, MM; `of_changes` as in the released code. Deviates: no.
     """
 
     particles: int = eqx.field(static=True, default=20)
+    of_changes: bool = eqx.field(static=True, default=False)
+    memoryless: tuple[int, ...] = eqx.field(static=True, default=())
 
     def draw(self, key: PRNGKeyArray, obs: Float[Array, "o"]) -> Float[Array, "2 p o"]:
         return jax.random.normal(key, (2, self.particles, *obs.shape))
@@ -65,7 +73,9 @@ class MomentMatching(AbstractParticles):
         action: Float[Array, "p a"],
     ) -> Float[Array, "p o"]:
         sampled = _sampled(drawn[0], started, obs, action)
-        return sampled.mean(0) + root(sampled.var(0)) * drawn[1]
+        kept = jnp.where(np.isin(np.arange(obs.shape[1]), self.memoryless), 0.0, obs) if self.of_changes else 0.0
+        change = sampled - kept
+        return kept + change.mean(0) + root(change.var(0)) * drawn[1]
 
 
 def _sampled(

@@ -61,10 +61,11 @@ class DynaState(eqx.Module):
 
 
 class DynaQ(AbstractAgent):
-    """A tabular learner that after each real step takes `planning_steps` simulated ones.
+    """A tabular learner that takes `planning_steps` simulated steps for each real one.
 
-    Simulated steps are drawn uniformly from the visited pairs and learned from by the rule of Q-learning. Its metrics:
-    those of the learner, and the number of visited `pairs`.
+    They follow each update, so they come together after `num_envs * num_steps` real steps. They are drawn uniformly
+    from the visited pairs and learned from by the rule of Q-learning. Its metrics: those of the learner, and the number
+    of visited `pairs`.
 
     >>> from handful.envs.pendulum import Pendulum
     >>> from handful.envs.registry import info_of
@@ -76,7 +77,7 @@ class DynaQ(AbstractAgent):
     Raises `InputError` if the learner's features are not `Cells`.
 
     Source: [Sutton18] section 8.2. Deviates: the cells of a grid are not deterministic; the model holds the last
-    outcome.
+    outcome; planning follows an update of several environments, not each real step.
     """
 
     learner: TemporalDifference

@@ -15,6 +15,8 @@ class ImaginedOptions(ModelOptions):
     imagined_steps: int = 50  # steps of an imagined trial
     imagined_envs: int = 20  # imagined trials side by side
     worlds: int = 5  # dynamics drawn from a model that has no members
+    world_per: Literal["trial", "step"] = "trial"
+    """what a world is drawn for: an imagined trial keeps to one, or each of its steps draws one, as published"""
     initial_state_fraction: float = 0.5  # share of the imagined trials that begin where trials on the system began
     blocks: int = 20  # blocks of updates after each fit, at most
     updates_per_block: int = 5  # updates of the policy in a block
