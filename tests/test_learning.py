@@ -9,7 +9,7 @@ import pytest
 from handful.agents.mpc_agent import MPCAgent
 from handful.envs.point_mass import PointMass
 from handful.errors import InputError
-from handful.learning import learn
+from handful.learning import learn, name_of
 from handful.models.linear import LinearLearner
 from handful.planning.cem import CEM
 from handful.propagation.trajectory_sampling import TSInf
@@ -64,3 +64,11 @@ def test_environments_of_gymnasium_are_taken_as_they_are():
 def test_what_is_no_environment_is_refused(env):
     with pytest.raises(InputError):
         learn(env, agent(), trials=1)
+
+
+def test_the_name_of_a_users_file_holds_in_every_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rig.py").write_text("")
+    assert name_of("rig.py:Rig") == f"{tmp_path}/rig.py:Rig"
+    assert name_of("pendulum") == "pendulum"
+    assert name_of("nowhere.py:Rig") == "nowhere.py:Rig"

@@ -67,3 +67,17 @@ def check_within(
             else f"from {low:g} to {high:g}"
         )
         raise InputError(f"{name} must be {'finite and ' if finite else ''}{bounds}, got {numbers}")
+
+
+def check_finite(module: eqx.Module, *names: str) -> None:
+    """Raises `InputError` unless all numbers in these fields are finite; passes while they are traced."""
+    for name in names:
+        value = getattr(module, name)
+        if not isinstance(value, Tracer) and eqx.is_array_like(value) and not np.isfinite(value).all():
+            raise InputError(f"{name} must be finite, got {np.asarray(value)}")
+
+
+def check_hidden(module: Any) -> None:
+    """Raises `InputError` unless every size in the field `hidden` is at least 1."""
+    if any(size < 1 for size in module.hidden):
+        raise InputError(f"hidden layers must have at least one unit each, got hidden={module.hidden}")

@@ -13,6 +13,7 @@ from handful.training.loop import Loop, Observer, Stage
 from handful.training.rounds import rounds_for
 from handful.training.run import RunFolder
 from handful.training.system import System, system_for
+from handful.user_code import absolute
 from handful.version import __version__
 
 
@@ -80,9 +81,9 @@ def learn(
 
 
 def name_of(env: Any) -> str:
-    """The name of an environment for the record."""
+    """The name of an environment for the record; that of a user's file holds in every directory."""
     if isinstance(env, str):
-        return env
+        return absolute(env)
     spec = getattr(env, "spec", None)
     return f"gymnasium:{spec.id}" if spec is not None else type(env).__name__
 

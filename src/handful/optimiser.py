@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from handful.fields import Real, check_within, real
+from handful.fields import Real, check_finite, check_within, real
 
 Weights = TypeVar("Weights")
 
@@ -38,6 +38,7 @@ class Adam(eqx.Module):
         check_within(self, "learning_rate", 0.0)
         for name in ("decay_updates", "max_grad_norm", "epsilon"):
             check_within(self, name, 0.0, least_excluded=True)
+        check_finite(self, "learning_rate", "epsilon")
 
     def init(self, weights: Any) -> Any:
         """The optimiser's state before the first step."""

@@ -1,6 +1,7 @@
 """Data that pass between layers: steps, transitions, batches, rollouts and predictions."""
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 
@@ -21,6 +22,12 @@ class Transition(eqx.Module):
     next_obs: Float[Array, "*b o"]  # the one before any reset
     terminated: Bool[Array, "*b"]  # the task ended: the value of next_obs is zero
     truncated: Bool[Array, "*b"]  # by the time limit: the value of next_obs counts
+
+    @property
+    def finite(self) -> Bool[Array, "*b"]:
+        """The rows of which every number is finite. The others must change nothing that is learned."""
+        vectors = (self.obs, self.action, self.next_obs)
+        return jnp.isfinite(self.reward) & jnp.stack([jnp.isfinite(vector).all(-1) for vector in vectors]).all(0)
 
 
 class Batch(eqx.Module):

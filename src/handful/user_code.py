@@ -1,13 +1,16 @@
 """A user's own parts: run a file, and take from it the object that `path/to/file.py:NAME` stands for."""
 
+import contextlib
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from handful.errors import InputError
 
@@ -21,6 +24,30 @@ def is_own(name: str) -> bool:
     (True, False)
     """
     return ":" in name or name.endswith(".py")
+
+
+def absolute(name: str) -> str:
+    """The name of something in a user's file that holds in every directory; any other name as it is.
+
+    >>> absolute("/opt/rig.py:Rig"), absolute("pendulum")
+    ('/opt/rig.py:Rig', 'pendulum')
+    """
+    path = name.rpartition(":")[0] or name
+    return str(Path(name).absolute()) if os.path.isfile(path) else name  # noqa: PTH113  # Path's raises on long names
+
+
+@contextlib.contextmanager
+def answering(sentence: Callable[[BaseException], str]) -> Iterator[None]:
+    """Turns all that a user's code raises into an `InputError` with this sentence, `sys.exit` too; Ctrl-C passes.
+
+    Code that calls `sys.exit`, as drivers of devices do, would otherwise end a run without a word.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise InputError(sentence(error)) from error
 
 
 def own(name: str, base: type, what: str, hints: Mapping[type, str] | None = None) -> Any:
@@ -44,11 +71,11 @@ def own(name: str, base: type, what: str, hints: Mapping[type, str] | None = Non
 
 def member_of(path: Path, member: str, what: str) -> Any:
     """A module-level name of a file. Raises `InputError` as `own` does."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  # Path's raises on names that are too long
         raise InputError(f"there is no file {path}; name {what} as path/to/file.py:NAME")
     module = module_of(path)
-    if member and hasattr(module, member):
-        return getattr(module, member)
+    if member in vars(module):
+        return vars(module)[member]
     names = ", ".join(name for name, value in vars(module).items() if _defined_in(module, value)) or "no class"
     if not member:
         raise InputError(f"{path} needs the name of {what} in it, as {path}:NAME; it defines {names}")
@@ -56,7 +83,7 @@ def member_of(path: Path, member: str, what: str) -> Any:
 
 
 def module_of(path: Path, prefix: str = PREFIX) -> ModuleType:
-    """Run a file as `python FILE` would: what lies beside it can be imported. Raises `InputError` where it raises."""
+    """Run a file; what lies beside it can be imported, then and later. Raises `InputError` where it raises."""
     name = prefix + path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -64,18 +91,41 @@ def module_of(path: Path, prefix: str = PREFIX) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
     folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)
+    known = Neighbours.beside(folder)
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise InputError(
-            f"{path} raised {type(error).__name__} when imported, at line {line_of(path, error)}: {one_line(error)}"
-        ) from error
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
+        with answering(_raised(str(path), "when imported", path)):
+            spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        if not known:
+            Neighbours.folders.remove(folder)
+        raise
     return module
+
+
+class Neighbours:
+    """Finds modules that lie beside users' files, if nobody else does.
+
+    It stays for the life of the process, since a helper may be imported as late as in a `step`; and it is asked last,
+    so that a user's `random.py` does not hide that of the standard library.
+    """
+
+    folders: ClassVar[list[str]] = []
+
+    @classmethod
+    def beside(cls, folder: str) -> bool:
+        """Look in this folder too; returns true if it was looked in before."""
+        if cls not in sys.meta_path:
+            sys.meta_path.append(cls)
+        known = folder in cls.folders
+        if not known:
+            cls.folders.append(folder)
+        return known
+
+    @classmethod
+    def find_spec(cls, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """What `import` asks a finder; `path` is that of a parent package."""
+        return PathFinder.find_spec(name, cls.folders, target) if path is None else None
 
 
 def instantiated(name: str, maker: Any, **arguments: Any) -> Any:
@@ -90,31 +140,41 @@ def instantiated(name: str, maker: Any, **arguments: Any) -> Any:
         inspect.signature(maker).bind()
     except (TypeError, ValueError):
         raise InputError(
-            f"{name} must be made without arguments, but takes {_signature(maker)}; give them defaults, or name a "
+            f"{name} must be made without arguments, but takes {signature_of(maker)}; give them defaults, or name a "
             "function without arguments that makes it"
         ) from None
-    try:
+    with answering(_raised(name, "when made", path)):
         return maker(**arguments)
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from error
-    except (Exception, SystemExit) as error:
-        raise InputError(
-            f"{name} raised {type(error).__name__} when made, at line {line_of(path, error)}: {one_line(error)}"
-        ) from error
 
 
 def line_of(path: Path, error: BaseException) -> int:
-    """The line of a user's file that an exception came from."""
+    """The line of a user's file that an exception came from; 1 if none did."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return error.lineno or 1
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
-    return next((line for line in reversed(lines) if line), 1)
+    return _last_line(path, error) or 1
+
+
+def place_of(kind: type, error: BaseException) -> str:
+    """The file in which a class is defined and the line in it that an exception came from, as `file:line: `, or "".
+
+    >>> place_of(int, ValueError())
+    ''
+    """
+    try:
+        path = Path(inspect.getfile(kind))
+    except (TypeError, OSError):
+        return ""
+    line = _last_line(path, error)
+    return "" if line is None else f"{path}:{line}: "
 
 
 def one_line(error: BaseException) -> str:
     """The message of an exception as part of a sentence."""
-    return " ".join(str(error).split()).rstrip(".") or "no message"
+    try:
+        message = str(error)
+    except Exception as another:  # noqa: BLE001  # an exception class of the user's own
+        message = f"its message raised {type(another).__name__}"
+    return " ".join(message.split()).rstrip(".") or "no message"
 
 
 def article(name: str) -> str:
@@ -126,12 +186,30 @@ def article(name: str) -> str:
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
-def _defined_in(module: ModuleType, value: Any) -> bool:
-    return isinstance(value, type) and value.__module__ == module.__name__
-
-
-def _signature(value: Any) -> str:
+def signature_of(value: Any) -> str:
+    """The arguments of a function or class, for a message."""
     try:
         return str(inspect.signature(value))
     except (TypeError, ValueError):
         return "arguments that cannot be inspected"
+
+
+def _last_line(path: Path, error: BaseException) -> int | None:
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
+    return next((line for line in reversed(lines) if line), None)
+
+
+def _raised(name: str, when: str, path: Path) -> Callable[[BaseException], str]:
+    """The sentence on an exception that came from a line of a user's file."""
+
+    def sentence(error: BaseException) -> str:
+        if isinstance(error, InputError):
+            return f"{name}: {error}"
+        return f"{name} raised {type(error).__name__} {when}, at line {line_of(path, error)}: {one_line(error)}"
+
+    return sentence
+
+
+def _defined_in(module: ModuleType, value: Any) -> bool:
+    return isinstance(value, type) and value.__module__ == module.__name__

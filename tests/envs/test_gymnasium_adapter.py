@@ -146,6 +146,7 @@ def test_the_same_seed_starts_the_same_trial():
         (gymnasium.wrappers.TimeLimit(Drift(), 37), 1.0, 37),
         (Drift(dt=np.float32(0.5), metadata={"render_fps": 25}), 0.5, 1000),
         (Drift(dt=-1.0, max_episode_steps=None), 1.0, 1000),
+        (Drift(dt=10**400, max_episode_steps=0.5, spec="mine"), 1.0, 1000),
     ],
 )
 def test_dt_and_horizon_come_from_the_environment_or_are_noted(env, dt, horizon):
@@ -365,11 +366,51 @@ def test_what_has_no_record_of_how_it_was_made_is_the_only_one():
     assert GymnasiumEnv(Unrecorded(gymnasium.make("Pendulum-v1"))).again() is None
 
 
-def test_closing_reaches_the_environment():
+def test_closing_reaches_the_environment_once_after_each_use():
     closed = []
-    env = Drift(close=lambda: closed.append(True))
-    GymnasiumEnv(env).close()
+    env = GymnasiumEnv(Drift(close=lambda: closed.append(True)))
+    env.close()
+    env.close()
     assert closed == [True]
+    env.reset(seed=1)
+    env.close()
+    assert closed == [True, True]
+
+
+class Leaving(BaseException):
+    """As `asyncio.CancelledError`, no `Exception`."""
+
+
+def leaves(*_, **__):
+    sys.exit(0)
+
+
+def cancels(*_, **__):
+    raise Leaving("gone")
+
+
+@pytest.mark.parametrize(("close", "said"), [(leaves, "SystemExit: 0"), (cancels, "Leaving: gone")])
+def test_what_closing_raises_is_a_note(close, said):
+    env = GymnasiumEnv(Drift(close=close))
+    env.close()
+    env.close()
+    assert env.notes[-1] == f"closing the environment raised {said}"
+
+
+def test_no_part_of_an_environment_ends_the_process():
+    """Neither what draws, nor what makes a copy; Ctrl-C alone passes."""
+    env = GymnasiumEnv(Drift(render_mode="rgb_array", render=leaves))
+    assert env.draw() is None
+    assert env.notes[-1].endswith("rendering raised SystemExit: 0")
+    assert GymnasiumEnv(gymnasium.make("Pendulum-v1"), maker=leaves).again() is None
+
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    interrupted = GymnasiumEnv(spoilt("step", 1, pressed))
+    interrupted.reset(seed=1)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.step(ACTIONS[0])
 
 
 # Bad input: the sentence is part of the contract.
@@ -399,6 +440,18 @@ BOX = gymnasium.spaces.Box
         ({"action_space": BOX(-1, 1, (0,))}, "the action space must have at least one entry, got Box"),
         ({"action_space": None}, "the action space must be a bounded Box of real numbers or Discrete, got None"),
         ({"metadata": None}, "the environment's metadata must be a dictionary, got None"),
+        ({"metadata": 5}, "the environment's metadata must be a dictionary, got 5"),
+        (
+            {"action_space": gymnasium.spaces.Discrete(50_000)},
+            "there may be 10000 categories of the action space at most, since learners keep rows of them, got 50000$",
+        ),
+        ({"action_space": gymnasium.spaces.Discrete(2**62)}, "10000 categories of the action space at most"),
+        ({"action_space": BOX(-1, 1, (20_000,))}, "10000 entries of the action space at most"),
+        ({"observation_space": BOX(-1, 1, (2_000_000,))}, "10000 entries of the observation space at most"),
+        ({"action_space": BOX(-np.inf, 1.0, (3_000,))}, "^the action space must be bounded, got Box.*search in$"),
+        ({"action_space": BOX(-3e38, 3e38, (2,))}, "low=-[0-9.e+]+ and high=[0-9.e+]+ of entry 0"),
+        ({"action_space": BOX(-1e300, 1e300, (2,), np.float64)}, "action limits must be finite"),
+        ({"max_episode_steps": 10**30}, "a trial may last 2147483647 steps at most, got horizon=1"),
         ({"observation_space": BOX(-1, 1, (4,))}, r"observations must be 4 numbers.*array of shape \(3,\) at a reset"),
     ],
 )
@@ -437,7 +490,12 @@ def raising(name):
                 "max_episode_steps",
                 "action_space",
                 "mujoco_renderer",
+                "unwrapped",
             )
+        ),
+        (
+            type("Departing", (Drift,), {"dt": property(leaves)}),
+            "^the environment's dt raised SystemExit: 0$",
         ),
     ],
 )
@@ -483,6 +541,9 @@ def test_the_horizon_is_found_beneath_wrappers(attribute):
         ),
         ({"reward": lambda o, a, n: np.sin(n[0])}, r"reward cannot be compiled \(TracerArray.*jax.numpy"),
         ({"reward": lambda o, a, n: 1.0 if n[0] > 0 else 0.0}, r"reward cannot be compiled \(TracerBool.*jnp.where"),
+        ({"reward": leaves}, "reward raised SystemExit when tried: 0"),
+        ({"reward": lambda o, a, n: n[0] * 1j}, "reward must return one number, got an array of type complex64"),
+        ({"reward": min}, r"reward must take \(obs, action, next_obs\), got rewardarguments|reward raised"),
         ({"reward": lambda o, a, n: {}["k"]}, "reward raised KeyError when tried: 'k'"),
         ({"terminated": lambda o, a: True}, r"terminated must take \(obs\), got terminated\(o, a\)"),
         (
@@ -495,6 +556,16 @@ def test_the_horizon_is_found_beneath_wrappers(attribute):
 def test_what_is_given_must_fit(given, sentence):
     with pytest.raises(InputError, match=sentence):
         GymnasiumEnv(Drift(), **given)
+
+
+class Broken:
+    """Raises whatever is asked of it."""
+
+    def __array__(self, *_, **__):
+        raise RuntimeError("no array")
+
+    def __len__(self):
+        raise RuntimeError("no length")
 
 
 def spoilt(call, time, spoil):
@@ -537,6 +608,51 @@ def boom(*_):
             lambda o, r, end, late, info: (o, r, end, [late, late], info),
             "truncated must be one truth value, got a list of 2 at step 4",
         ),
+        (leaves, r"the environment raised SystemExit \(0\) at step 4 of a trial"),
+        (cancels, r"the environment raised Leaving \(gone\) at step 4 of a trial"),
+        *(
+            (
+                lambda o, r, end, *rest, flag=flag: (o, r, flag, *rest),
+                f"terminated must be one truth value, got {said} at step 4",
+            )
+            for flag, said in [
+                (None, "a NoneType"),
+                (np.nan, "nan"),
+                (0.3, "0.3"),
+                (2, "2"),
+                ("False", "'False'"),
+                ("0", "'0'"),
+                ([], "a list of 0"),
+                (jnp.zeros(2), r"an array of shape \(2,\)"),
+            ]
+        ),
+        *(
+            (lambda o, r, *rest, paid=paid: (o, paid, *rest), f"reward must be .*, got {said} at step 4")
+            for paid, said in [
+                ("3.0", "'3.0'"),
+                (10**400, "1000*"),
+                (1 + 2j, "a complex"),
+                (np.array([1 + 2j]), r"an array of shape \(1,\)"),
+                ({"reward": 1.0}, "a dict of 1"),
+                (np.empty(0), r"an array of shape \(0,\)"),
+                (1e300, "inf"),
+            ]
+        ),
+        *(
+            (lambda o, *rest, seen=seen: (seen, *rest), f"observations must be 3 numbers, .* got {said} at step 4")
+            for seen, said in [
+                (None, "a NoneType"),
+                (3.0, "3.0"),
+                (jnp.float32(3.0), r"an array of shape \(\)"),
+                ("abc", "'abc'"),
+                (["1", "2", "3"], "a list of 3"),
+                ([1.0, None, 2.0], "a list of 3"),
+                ([1.0, [2.0], 3.0], "a list of 3"),
+                (np.ones(3, complex), r"an array of shape \(3,\)"),
+                (np.ones((1, 3)), r"an array of shape \(1, 3\)"),
+                (Broken(), "a Broken"),
+            ]
+        ),
     ],
 )
 def test_a_step_that_goes_wrong_is_named(spoil, sentence):
@@ -553,6 +669,10 @@ def test_a_step_that_goes_wrong_is_named(spoil, sentence):
     ("spoil", "sentence"),
     [
         (boom, r"the environment raised ZeroDivisionError \(the gear broke\) at a reset$"),
+        (leaves, r"the environment raised SystemExit \(0\) at a reset$"),
+        (lambda o, info: None, r"reset must return \(obs, info\), got a NoneType"),
+        (lambda o, info: (o,), r"reset must return \(obs, info\), got a tuple of 1"),
+        (lambda o, info: (info, o), "observations must be 3 numbers, .* got a dict of 0 at a reset"),
         (lambda o, info: o, r"reset must return \(obs, info\), got an array of shape \(3,\)"),
         (lambda o, info: (o / 0.0, info), "observations must be finite, got -?inf as 'obs 0' at a reset"),
     ],
@@ -561,6 +681,49 @@ def test_a_step_that_goes_wrong_is_named(spoil, sentence):
 def test_a_reset_that_goes_wrong_is_named_at_once(spoil, sentence):
     with pytest.raises(InputError, match=sentence):
         GymnasiumEnv(spoilt("reset", 0, spoil))
+
+
+@pytest.mark.parametrize("flag", [1.0, np.float16(1), 1, np.bool_(True), jnp.asarray(True), np.array([1.0])])
+def test_a_flag_may_be_a_number_that_is_zero_or_one(flag):
+    env = GymnasiumEnv(spoilt("step", 1, lambda o, r, end, late, info: (o, r, flag, flag, info)))
+    env.reset(seed=1)
+    assert env.step(ACTIONS[0])[2:] == (True, True)
+
+
+def test_what_the_environments_own_code_raises_names_its_file_and_line():
+    class Cable(Drift):
+        def step(self, action):
+            raise OSError("cable out")
+
+    env = GymnasiumEnv(Cable())
+    env.reset(seed=1)
+    line = Cable.step.__code__.co_firstlineno + 1
+    with pytest.raises(
+        InputError, match=rf"^{__file__}:{line}: the environment raised OSError \(cable out\) at step 1"
+    ):
+        env.step(ACTIONS[0])
+
+
+def test_a_reward_of_ones_own_replaces_that_of_gymnasiums_task():
+    """Returns are of it, and what else is known of the task stays known; of a user's own class they stay its own."""
+    forward = lambda obs, action, next_obs: 3.0 - next_obs[1] - action @ action
+    env = GymnasiumEnv(gymnasium.make("Pendulum-v1"), reward=forward)
+    assert env.task.names == ("cos theta", "sin theta", "thetadot [rad/s]")  # nothing is learned
+    assert any("in place of the environment's own" in note for note in env.notes)
+    env.reset(seed=3)
+    for _ in range(2):
+        obs, paid, *_ = env.step(np.array([5.0], np.float32))
+        np.testing.assert_allclose(paid, 3.0 - obs[1] - 4.0, rtol=1e-5)  # of the action within the limits
+
+    pole = GymnasiumEnv(gymnasium.make("CartPole-v1"), reward=forward, names=("a", "b", "c", "d"))
+    assert pole.task.names == ("a", "b", "c", "d")
+    assert [bool(pole.task.terminated(jnp.array([x, 0, 0, 0.0]))) for x in (1.0, 3.0)] == [False, True]
+    learned = GymnasiumEnv(gymnasium.make("CartPole-v1"))
+    assert learned.task.names[-2:] == ("reward", "terminated")
+
+    changed = GymnasiumEnv(gymnasium.wrappers.TransformReward(gymnasium.make("Pendulum-v1"), abs), reward=forward)
+    changed.reset(seed=3)
+    assert changed.step(np.array([5.0], np.float32))[1] > 0  # what the wrapper pays
 
 
 def test_given_functions_run_inside_a_compiled_planner():

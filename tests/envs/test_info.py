@@ -138,6 +138,7 @@ def test_a_users_file_declares_its_task_once_it_is_loaded(tmp_path, member):
     [
         ("INFO = 3", "rig.py: INFO must be a TaskInfo, got 3"),
         ("solved_return = 'high'", "rig.py: solved_return must be a number, got 'high'"),
+        ("solved_return = float('nan')", "rig.py: solved_return must be a number, got nan"),
     ],
 )
 def test_a_declaration_of_another_kind_is_refused(tmp_path, line, sentence):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from handful.data.features import Features
+from handful.envs.gymnasium_adapter import GymnasiumEnv
 from handful.envs.known_rewards import Outside
 from handful.envs.known_tasks import KNOWN
 from handful.envs.loading import load
@@ -142,3 +143,31 @@ def test_what_is_not_finite_has_left_every_interval():
 def test_an_entry_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         KNOWN["Pendulum-v1"].angles = (0,)
+
+
+def test_an_interval_says_nothing_of_later_entries():
+    left = Outside(jnp.array([-1.0]), jnp.array([2.0]))
+    assert [bool(left(jnp.array(obs))) for obs in ([0.0, 9.0], [2.5, 9.0], [0.0, np.nan])] == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Pendulum-v1"])
+def test_under_a_reward_of_ones_own_the_rest_stays_known(name):
+    """Without the velocity, which only the task's own reward needs, and with it where it is asked for."""
+    known, made = KNOWN[name], gymnasium.make(name)
+    paid = lambda obs, action, next_obs: next_obs[2]
+    env = GymnasiumEnv(made, reward=paid)
+    own = made.observation_space.shape[0]
+    assert env.task.names == known.names[:own]
+    assert env.task.angles == known.angles
+    assert not env.task.memoryless
+    obs = env.reset(seed=5)
+    assert not env.task.terminated(jnp.asarray(obs))
+    after, earned, *_ = env.step(np.asarray(env.task.high))
+    np.testing.assert_allclose(earned, after[2], rtol=1e-6)
+    low = obs.copy()
+    low[0] = 0.1  # the height of a runner
+    assert bool(env.task.terminated(jnp.asarray(low))) == (name in {"Hopper-v5", "Walker2d-v5"})
+    if known.info:
+        beside = GymnasiumEnv(gymnasium.make(name), reward=paid, info=known.info)
+        assert beside.task.names == (*known.names[:own], *known.info)
+        assert not beside.task.terminated(jnp.asarray(beside.reset(seed=5)))

@@ -1,5 +1,7 @@
 """Every way to name an environment, and one sentence for every way to get it wrong."""
 
+import dataclasses
+import importlib.util
 import sys
 import textwrap
 from pathlib import Path
@@ -167,6 +169,39 @@ def test_a_file_may_import_its_neighbour_and_leaves_the_path_alone(own):
     assert sys.path == before
 
 
+LATE = """
+class Late(Slide):
+    def step(self, action):
+        from own_helper_for_a_test import twice
+        import own_package_for_a_test.part
+        self.gain = twice(self.gain)
+        return super().step(action)
+"""
+
+
+def test_a_neighbour_may_be_imported_as_late_as_in_a_step(own, tmp_path, monkeypatch):
+    """From another directory too; one that is called like a module of the standard library hides none."""
+    own("def twice(x): return 2 * x", "own_helper_for_a_test.py")
+    (tmp_path / "own_package_for_a_test").mkdir()
+    own("", "own_package_for_a_test/part.py")
+    path = own(OWN + LATE + "import colorsys, wave\n")
+    for name in ("colorsys", "wave"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        own("raise RuntimeError('not this one')", f"{name}.py")
+    env = load(f"{path}:Late")
+    monkeypatch.chdir(tmp_path.parent)
+    env.reset(seed=1)
+    env.step(np.ones(1, np.float32))
+    assert env.env.gain == 1.0
+
+
+def test_the_neighbours_of_a_file_that_raises_are_not_found(own):
+    own("x = 1", "own_lonely_for_a_test.py")
+    with pytest.raises(InputError):
+        load(f"{own('1 / 0')}:Slide")
+    assert importlib.util.find_spec("own_lonely_for_a_test") is None
+
+
 def test_a_file_loaded_again_is_run_again(own):
     assert load(f"{own()}:ready").env.gain == 0.75
     assert load(f"{own(OWN.replace('0.75', '0.85'))}:ready").env.gain == 0.85
@@ -202,6 +237,10 @@ def test_the_examples_load_and_move():
         ("", "there is no task ''; `handful tasks` lists"),
         ("nowhere/own.py:Slide", "there is no file nowhere/own.py; name an environment as path/to/file.py:NAME"),
         ("nowhere/own.py", "there is no file nowhere/own.py"),
+        ("x" * 300 + ".py:Slide", "there is no file x+.py; name an environment as"),
+        ("x" * 300, "there is no task 'x+'"),
+        (".:Slide", "there is no file .; name an environment"),
+        ("\0.py:Slide", "there is no file \0.py"),
         ("gymnasium:Pendulumm-v1", "there is no Gymnasium environment 'Pendulumm-v1' .*Pendulum"),
         ("gymnasium:Pendulum-v0", r"there is no Gymnasium environment 'Pendulum-v0' \(.*Please use `Pendulum-v1`"),
         ("gymnasium:no_such_package:Thing-v0", "cannot be made: ModuleNotFoundError: .*no_such_package"),
@@ -255,6 +294,10 @@ def test_a_member_that_is_no_environment(own, member, sentence):
         ("\n\nimport no_such_thing_at_all\n", "ModuleNotFoundError when imported, at line 3: No module named 'no_such"),
         ("def f():\n    raise ValueError('two\\nlines')\n\nf()\n", "ValueError when imported, at line 2: two lines$"),
         ("import sys\nsys.exit(3)\n", "own.py raised SystemExit when imported, at line 2: 3"),
+        ("import sys\nsys.exit()\n", "own.py raised SystemExit when imported, at line 2: no message"),
+        ("raise GeneratorExit('x')\n", "own.py raised GeneratorExit when imported, at line 1: x"),
+        ("def __getattr__(name): raise RuntimeError(name)\n", "own.py has no environment 'Slide', it has nothing"),
+        ("x = '\0'", "own.py raised .*Error when imported, at line 1: .*null bytes"),
         ("x = 1\n", "own.py has no environment 'Slide', it has nothing that looks like one"),
     ],
 )
@@ -282,11 +325,34 @@ def test_a_file_that_is_no_python(own):
         ("def terminated(obs): return obs > 1", "own.py: terminated must return one truth value"),
         ("names = ['one']", "own.py: names must be 2 strings"),
         ("angles = (2,)", "own.py: angles must be distinct indices from 0 to 1"),
+        (
+            "def crash(self, **_): 1 / 0\nSlide.reset = crash",
+            r"^[^:]*own.py:\d+: the environment raised ZeroDivisionError \(division by zero\) at a reset$",
+        ),
+        ("Slide.action_space = None", "^[^:]*own.py: the action space must be a bounded Box"),
+        (
+            "Slide.metadata = {'render_modes': 5}\nSlide.observation_space = None",
+            "own.py: the observation space must be",
+        ),
     ],
 )
 def test_what_stands_beside_must_fit_and_the_file_is_named(own, beside, sentence):
     with pytest.raises(InputError, match=sentence):
         load(f"{own(OWN + beside)}:Slide")
+
+
+def test_an_environment_that_is_refused_is_closed(own, tmp_path):
+    closed = tmp_path / "closed"
+    spoilt = """
+Slide.action_space = None
+def close(self):
+    open(CLOSED, "w").close()
+    raise OSError("stuck")
+Slide.close = close
+"""
+    with pytest.raises(InputError, match="action space"):
+        load(f"{own(OWN + spoilt + f'CLOSED = {str(closed)!r}')}:Slide")
+    assert closed.exists()
 
 
 def test_a_function_that_makes_and_changes_an_environment_makes_its_copies_too(own):
@@ -313,16 +379,20 @@ from handful import AbstractEnv, Step, Task
 class Own(AbstractEnv):
     task: Task
     def reset(self, key):
-        return {first}, {first}
+        return {begun}
     def step(self, key, state, action):
-        return state, Step({after}, {reward}, {end})
+        return {stepped}
     def draw(self, obs):
         return np.zeros((2, 3, 3), np.uint8)
 
 def wanted(obs, action, next_obs):
     return {wanted}
 
-task = Task(reward=wanted, low=jnp.array([-1.0]), high=jnp.array([1.5]), names=("a", "b"), dt=0.1, horizon=3)
+def over(obs):
+    return {over}
+
+low, high = jnp.array([-1.0]), jnp.array([1.5])
+task = Task(reward=wanted, terminated=over, low=low, high=high, names=("a", "b"), dt=0.1, horizon=3)
 env = Own(task)
 """
 SOUND = {
@@ -331,11 +401,23 @@ SOUND = {
     "reward": "jnp.asarray(1.0)",
     "end": "jnp.asarray(False)",
     "wanted": "obs[0]",
+    "over": "obs[0] > 2",
+    "kept": "state",
+    "begun": "{first}, {first}",
+    "stepped": "{kept}, Step({after}, {reward}, {end})",
 }
 
 
+def pure(**changed):
+    """The file, with some of its parts in other words."""
+    parts = SOUND | changed
+    return PURE.format(
+        **{name: text.format(**parts) if name in {"begun", "stepped"} else text for name, text in parts.items()}
+    )
+
+
 def test_a_sound_pure_environment_passes(own):
-    assert load(f"{own(PURE.format(**SOUND))}:env").task.horizon == 3
+    assert load(f"{own(pure())}:env").task.horizon == 3
 
 
 @pytest.mark.parametrize(
@@ -353,17 +435,34 @@ def test_a_sound_pure_environment_passes(own):
         ),
         ("end", "jnp.asarray(0)", "(terminated must be of type bool, got int32|it raised TypeCheckError)"),
         ("reward", "{}['gear']", "it raised KeyError in a first step: 'gear'"),
+        ("reward", "__import__('sys').exit(0)", "it raised SystemExit in a first step: 0"),
+        ("reward", "None", "(a reward must be an array, got a NoneType|it raised TypeCheckError)"),
+        ("wanted", "None", "the value of the task's reward function must be an array, got a NoneType"),
+        ("over", "obs[0]", "the value of the task's terminated function must be of type bool, got float32"),
+        ("over", "obs > 2", r"the value of the task's terminated function must have the shape \(\), got \(2,\)"),
+        ("over", "None", "the value of the task's terminated function must be an array, got a NoneType"),
+        ("kept", "(state, state)", "the state that its step returns must have the structure, shapes and types of"),
+        ("kept", "jnp.ones(3)", "the state that its step returns must have the structure, shapes and types of"),
+        (
+            "kept",
+            "1 + jnp.ones(2, int)",
+            "the state that its step returns must have the structure, shapes and types of",
+        ),
+        ("stepped", "state", "its step must return .state, Step., got a DynamicJaxprTracer|its step must return"),
+        ("stepped", "(state, state)", "its step must return .state, Step., got a .* in place of the Step"),
+        ("stepped", "None", "its step must return .state, Step., got a NoneType"),
+        ("begun", "jnp.ones(2)", "its reset must return .state, observation., got a"),
         ("wanted", "obs", r"the value of the task's reward function must have the shape \(\), got \(2,\)"),
     ],
 )
 def test_a_pure_environment_is_tried_before_it_is_used(own, part, code, sentence):
-    path = own(PURE.format(**(SOUND | {part: code})))
+    path = own(pure(**{part: code}))
     with pytest.raises(InputError, match=f"own.py:env: {sentence}"):
         load(f"{path}:env")
 
 
 def test_a_pure_environment_without_actions_or_task(own):
-    text = PURE.format(**SOUND)
+    text = pure()
     path = own(text.replace("[-1.0]", "[]").replace("[1.5]", "[]"))
     with pytest.raises(
         InputError, match=r"own.py:env: a task must have an action and an observation, got 0 actions and 2"
@@ -403,12 +502,19 @@ def test_of_a_changed_or_unknown_environment_reward_and_end_are_learned(make):
     assert as_env(make()).task.names[-2:] == ("reward", "terminated")
 
 
+class Misshapen(PointMass):
+    def step(self, key, state, action):
+        state, step = super().step(key, state, action)
+        return state, dataclasses.replace(step, obs=step.obs[:3])
+
+
 @pytest.mark.parametrize(
     ("env", "sentence"),
     [
         (PointMass, "a gymnasium.Env, got the class PointMass; make an instance of it$"),
         (None, "must be a task's name, an AbstractEnv or a gymnasium.Env, got a NoneType$"),
         ("pendullum", "did you mean pendulum"),
+        (Misshapen(), r"^Misshapen: an observation must have the shape \(4,\), got \(3,\)"),
         (gymnasium.Env(), "^Env: the environment has no observation_space"),
     ],
 )

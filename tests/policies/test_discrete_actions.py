@@ -5,6 +5,7 @@ import pytest
 
 from handful.errors import InputError
 from handful.policies.discrete_actions import DiscreteActions, EpsilonGreedy
+from probes import task_of
 from zoo import CHOICE, TASK
 
 
@@ -12,6 +13,34 @@ def test_categories_are_their_own_choices():
     actions = DiscreteActions.of(CHOICE, None)
     assert actions.count == 2
     np.testing.assert_array_equal(actions.to_env_action(jnp.array([0.0, 1.0])), [0.0, 1.0])
+
+
+def test_many_categories_need_no_matrix_of_them():
+    """Of 10,000 categories a matrix of one-hot vectors would take 400 MB."""
+    count = 10_000
+    task = task_of(lambda o, a, n: o[0], 2, np.zeros(count), np.ones(count), categorical=True)
+    actions = DiscreteActions.of(task, None)
+    assert sum(leaf.size for leaf in jax.tree.leaves(actions)) == 0
+    assert actions.count == count
+    one = actions.at(jnp.asarray(7_777))
+    assert (one.shape, int(one.argmax()), float(one.sum())) == ((count,), 7_777, 1.0)
+    np.testing.assert_array_equal(actions.to_env_action(one), one)
+    assert int(actions.nearest(0.3 * one)) == 7_777
+    with pytest.raises(InputError, match="an action may have 10000 entries at most, got 10001"):
+        task_of(lambda o, a, n: o[0], 2, np.zeros(count + 1), np.ones(count + 1), categorical=True)
+
+
+def test_the_action_of_an_index_is_its_row():
+    for actions in (DiscreteActions.of(TASK, 3), DiscreteActions.of(CHOICE, None)):
+        each = jax.vmap(actions.at)(jnp.arange(actions.count))
+        np.testing.assert_array_equal(each, actions.to_env_action(jnp.eye(actions.count)))
+        assert [int(actions.nearest(action)) for action in each] == list(range(actions.count))
+
+
+def test_a_grid_of_very_many_actions_is_refused_in_one_sentence():
+    task = task_of(lambda o, a, n: o[0], 2, -np.ones(9_000), np.ones(9_000))
+    with pytest.raises(InputError, match=r"makes 10\^12 actions or more, more than the limit of 4096"):
+        DiscreteActions.of(task, 3)
 
 
 def test_continuous_actions_become_a_grid_with_the_limits_in_it():

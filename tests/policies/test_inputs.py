@@ -38,6 +38,11 @@ def test_what_is_not_a_number_leaves_the_statistics():
     same(see(inputs, bad), inputs)
 
 
+def test_an_observation_whose_square_overflows_leaves_the_statistics():
+    inputs = see(Inputs.of(zoo.TASK), jnp.asarray(OBS[:7], jnp.float32))
+    same(see(inputs, jnp.asarray(OBS[:7], jnp.float32).at[4, 2].set(1e30)), inputs)
+
+
 def test_an_entry_that_never_changes_maps_to_zero():
     inputs = see(Inputs.of(zoo.TASK), jnp.asarray(OBS[:7], jnp.float32).at[:, 0].set(0.7))
     assert abs(inputs(jnp.array([0.7, 1.0, -0.2]))[0]) < 1e-2

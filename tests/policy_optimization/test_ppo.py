@@ -1,5 +1,7 @@
 """PPO: the ratio, the objective by NumPy, frozen statistics, beta in earnest."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -79,6 +81,41 @@ def test_statistics_move_after_an_update_and_policy_and_value_see_the_same(updat
     assert differ(after.policy.inputs, state.policy.inputs)
     seen = jax.vmap(state.policy.inputs)(batch.obs.reshape(-1, 3))
     np.testing.assert_allclose(samples.inputs, seen, rtol=1e-5, atol=1e-6)
+
+
+POISONS = [("obs", np.nan), ("obs", -np.inf), ("next_obs", np.inf), ("reward", np.nan), ("reward", np.inf)]
+
+
+@pytest.fixture(scope="module", params=["ppo", "trpo"])
+def spoilt_update(request):
+    """The state before, and a function to the state after an update whose row (3, 1) has a field spoilt."""
+    nets = ActorCriticNets((4,), standardise=True)
+    agent = {
+        "ppo": PPO(2, 6, epochs=2, minibatches=2, nets=nets, scale_rewards=True),
+        "trpo": TRPO(2, 6, value_epochs=2, value_minibatches=2, nets=nets, scale_rewards=True),
+    }[request.param]
+    update = eqx.filter_jit(lambda state, batch: agent.update(KEY, zoo.TASK, state, batch))
+    state = eqx.filter_jit(agent.init)(KEY, zoo.TASK)
+    state, _ = update(state, whole(met(OTHER, agent, state)))
+    batch = met(KEY, agent, state)
+
+    def after(field, value):
+        rows = dataclasses.replace(batch, **{field: getattr(batch, field).at[3, 1].set(value)})
+        return update(state, whole(rows))
+
+    return state, after
+
+
+def test_a_row_that_is_not_finite_is_left_out_and_the_others_are_learned_from(spoilt_update):
+    """Whatever of it is spoilt, and though inputs and rewards are clipped, which makes infinity a finite number."""
+    state, after = spoilt_update
+    outcomes = [after(*poison) for poison in POISONS]
+    for changed, metrics in outcomes:
+        same((changed, metrics), outcomes[0])
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(eqx.filter((changed, metrics), eqx.is_array)))
+    assert differ(outcomes[0][0].policy.head, state.policy.head)
+    assert differ(outcomes[0][0].value.net, state.value.net)
+    assert float(outcomes[0][0].policy.inputs.moments.count) == 23.0
 
 
 def test_advantages_and_targets_are_gae_s_one_environment_at_a_time(update):

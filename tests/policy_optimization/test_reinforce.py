@@ -1,5 +1,7 @@
 """REINFORCE: what counts, its gradient as an explicit sum, what it refuses."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,7 @@ from handful.policy_optimization.base import ActorCriticNets
 from handful.policy_optimization.baselines import BatchMean, LearnedValue, NoBaseline
 from handful.policy_optimization.reinforce import Reinforce, whole
 from handful.types import Batch, Transition
-from probes import same, task_of
+from probes import close, differ, same, task_of
 
 KEY = jax.random.key(5)
 RNG = np.random.default_rng(3)
@@ -95,6 +97,21 @@ def test_what_does_not_count_makes_no_difference():
     same(updated(one, state, BATCH)[0], after)
     assert after.policy.inputs.moments.count == COUNTED.sum()
     np.testing.assert_allclose(after.policy.inputs.moments.mean, OBS[COUNTED].mean(0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("where", [(1, 1), (4, 2)])
+@pytest.mark.parametrize(
+    ("field", "poison"), [("obs", np.nan), ("obs", np.inf), ("next_obs", -np.inf), ("reward", np.inf)]
+)
+def test_a_trial_that_is_not_finite_does_not_count(field, poison, where):
+    """As if it had not come to its end; what does not count anyway may be anything."""
+    one = learner(LearnedValue((), gradient_steps=2, batch_size=4), standardise=True)
+    state = started(one)
+    bad = dataclasses.replace(ROWS, **{field: getattr(ROWS, field).at[where].set(poison)})
+    spoilt = updated(one, state, Batch(bad, BATCH.valid))
+    without = BATCH if where == (4, 2) else Batch(ROWS, BATCH.valid.at[:, 1].set(False))
+    close(spoilt, updated(one, state, without))
+    assert differ(spoilt[0].policy.head, state.policy.head)
 
 
 def test_no_whole_trial_no_step():

@@ -36,6 +36,14 @@ def test_rewards_are_divided_by_the_std_of_all_returns_so_far():
     np.testing.assert_allclose(scale(rewards), [[4.0 / std, -7.0 / std], [10.0, -10.0]], rtol=1e-5)
 
 
+def test_rewards_whose_squares_overflow_leave_the_scale():
+    before, bad = seen_in_two(REWARDS), REWARDS.copy()
+    bad[2] = 3e38
+    after = see(before, jnp.asarray(bad, jnp.float32), jnp.asarray(OVER), jnp.asarray(DISCOUNT))
+    assert after.moments.var == before.moments.var
+    assert np.isfinite(after.return_).all()
+
+
 def test_a_reward_that_is_no_number_counts_as_none_and_ends_its_trial():
     bad, over = REWARDS.copy(), OVER.copy()
     bad[1, 0], bad[4, 1] = np.nan, np.inf

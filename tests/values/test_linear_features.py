@@ -69,6 +69,8 @@ def test_features_without_number():
         (lambda: Tiles(fine, tilings=20), "20040020 tiles"),
         (lambda: Fourier(GRID, order=0), "at least 1"),
         (lambda: Fourier(fine, order=5000), "25010001 features"),
+        (lambda: Fourier(fine, order=10**200), "at most 10000000"),
+        (lambda: Cells(Grid.of_states(20_000)).weights(jnp.zeros(()), 3_000), "20000 features and 3000 actions"),
     ):
         with pytest.raises(InputError, match=says):
             make()

@@ -1,5 +1,7 @@
 """Finite MDPs: their tables, what may not be one, and how they are made."""
 
+import dataclasses
+
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from handful.errors import InputError
 from handful.models.known import KnownDynamics
 from handful.policies.discrete_actions import DiscreteActions
 from handful.types import Transition
+from handful.values.cell_dynamics import CellDynamics
 from handful.values.discretise import counted, discretised
 from handful.values.mdp import FiniteMDP
 from handful.values.toy_text import MDPEnv, from_toy_text
@@ -143,6 +146,32 @@ def test_samples_tell_how_often_a_step_leaves_its_cell():
     error = 5 * np.sqrt(0.2 * 0.8 / 2000)
     np.testing.assert_allclose(mdp.table()[0, 0], [0.8, 0.2, 0.0], atol=error)
     np.testing.assert_allclose(mdp.termination[2, 0], 0.6, atol=5 * np.sqrt(0.24 / 2000))  # from 2.4 on
+
+
+def test_each_cell_draws_places_of_its_own_and_all_actions_of_a_cell_start_there():
+    """The reward is the place in the cell: with the same draws in every cell the three rows would be equal."""
+    task = task_of(lambda obs, action, next_obs: obs[0] % 1.0, 1, [-1.0], [1.0])
+    choices = DiscreteActions(jnp.array([[-1.0], [0.5]]))
+    mdp = discretised(jax.random.key(3), task, KnownDynamics(moved), PLACES, choices, discount=0.9, samples=3)
+    means = np.asarray(mdp.reward)
+    np.testing.assert_allclose(means[:, 0], means[:, 1], rtol=1e-5)
+    assert np.abs(means[:, 0] - np.roll(means[:, 0], 1)).min() > 1e-3
+
+
+@pytest.mark.parametrize(("field", "poison"), [("obs", np.nan), ("next_obs", np.inf), ("reward", np.nan)])
+def test_counts_and_statistics_leave_out_what_is_not_finite(field, poison):
+    column = jnp.array([[0.2], [1.3], [2.2], [0.7]])
+    flag = jnp.zeros(4, bool)
+    rows = Transition(column, column - 1.0, jnp.arange(1.0, 5.0), column[::-1], flag, flag)
+    bad = dataclasses.replace(rows, **{field: getattr(rows, field).at[1].set(poison)})
+    choices, kept = DiscreteActions(jnp.array([[-1.0], [1.0]])), jnp.array([True, False, True, True])
+    settings = {"discount": 0.9, "unvisited": jnp.asarray(-7.0)}
+    made = [counted(r, m, PLACES, choices, **settings) for r, m in ((bad, kept | True), (rows, kept))]
+    np.testing.assert_array_equal(made[0].reward, made[1].reward)
+    np.testing.assert_array_equal(made[0].table(), made[1].table())
+    models = [CellDynamics.of(TASK, r, m, PLACES, choices) for r, m in ((bad, kept | True), (rows, kept))]
+    np.testing.assert_array_equal(models[0].change, models[1].change)
+    np.testing.assert_array_equal(models[0].var, models[1].var)
 
 
 def test_steps_beyond_reason_are_refused():

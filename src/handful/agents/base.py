@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 from handful.agent import AbstractAgent, Metrics
 from handful.agents.explorer import explorer
 from handful.data.dataset import Dataset
-from handful.fields import Real
+from handful.fields import Real, check_finite, check_within
 from handful.models.base import FitReport
 from handful.policies.base import AbstractPolicy
 from handful.task import Task
@@ -35,6 +35,11 @@ class AbstractTrialAgent(AbstractAgent):
         first_colour: ClassVar[Any]
     else:
         first_colour: eqx.AbstractVar[Real | None]
+
+    def __check_init__(self) -> None:
+        check_within(self, "num_steps", 1.0)
+        check_within(self, "first_colour", 0.0)
+        check_finite(self, "first_colour")
 
     @property
     def num_envs(self) -> int:

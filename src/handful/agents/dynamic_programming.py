@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from handful.agents.base import AbstractTrialAgent, TrialState
 from handful.data.dataset import Dataset
 from handful.data.grid import Grid
-from handful.fields import Real, check_within, maybe_real, real
+from handful.fields import Real, check_finite, check_within, maybe_real, real
 from handful.models.base import FitReport
 from handful.policies.discrete_actions import DiscreteActions, EpsilonGreedy
 from handful.task import Task
@@ -52,6 +52,7 @@ class DPAgent(AbstractTrialAgent):
     def __check_init__(self) -> None:
         check_within(self, "discount", 0.0, 1.0)
         check_within(self, "tolerance", 0.0, least_excluded=True)
+        check_finite(self, "unvisited", "tolerance")
 
     def start(self, key: PRNGKeyArray, task: Task) -> DPState:
         """Raises `InputError` where continuous actions come without `bins_per_dim`, or the grid is not the task's."""

@@ -12,7 +12,7 @@ from handful.agent import AbstractAgent
 from handful.agents.base import AbstractTrialAgent, TrialState
 from handful.data.dataset import Dataset
 from handful.errors import InputError
-from handful.fields import Real, maybe_real, real
+from handful.fields import Real, check_finite, check_within, maybe_real, real
 from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
 from handful.policies.base import AbstractPolicy
 from handful.policies.stochastic import GaussianHead
@@ -55,6 +55,8 @@ class ImaginedPolicyAgent(AbstractTrialAgent):
                 f"imagined trials have at least one step in at least one world, got length={self.length} and "
                 f"worlds={self.worlds}"
             )
+        check_within(self, "initial_state_fraction", 0.0, 1.0)
+        check_finite(self, "least_log_std")
         if self.optimiser.episodic and self.length > self.optimiser.num_steps:
             raise InputError(
                 f"{type(self.optimiser).__name__} learns from whole trials, of at most {self.optimiser.num_steps} "

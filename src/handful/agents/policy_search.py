@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from handful.agents.base import AbstractTrialAgent, TrialState
 from handful.data.dataset import Dataset
-from handful.fields import Real, Whole, maybe_real, real, whole
+from handful.fields import Real, Whole, check_finite, check_within, maybe_real, real, whole
 from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
 from handful.planning.problem import Problem
 from handful.policies.radial import RadialPolicy
@@ -30,6 +30,14 @@ class Ascent(eqx.Module):
     steps: Whole = whole(300)  # gradients a fit
     rate: Real = real(0.03)  # of Adam, falling to a tenth on the way
     clip: Real = real(1.0)  # greatest norm of a gradient
+
+    def __check_init__(self) -> None:
+        for name in ("horizon", "starts"):
+            check_within(self, name, 1.0)
+        for name in ("steps", "rate"):
+            check_within(self, name, 0.0)
+        check_within(self, "clip", 0.0, least_excluded=True)
+        check_finite(self, "rate")
 
     def __call__(self, key: PRNGKeyArray, problem: Problem, policy: RadialPolicy, data: Dataset) -> RadialPolicy:
         start_key, roll_key = jax.random.split(key)
@@ -79,6 +87,9 @@ class PolicySearchAgent(AbstractTrialAgent):
     size: int = eqx.field(static=True, default=50)  # basis functions of the policy
     first_colour: Real | None = maybe_real()
     num_steps: int | None = eqx.field(static=True, default=None)  # [steps] between fits in a trial; None: one a trial
+
+    def __check_init__(self) -> None:
+        check_within(self, "size", 1.0)
 
     def start(self, key: PRNGKeyArray, task: Task) -> SearchState:
         learner_key, policy_key = jax.random.split(key)

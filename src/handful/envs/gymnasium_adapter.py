@@ -2,9 +2,10 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import equinox as eqx
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Discrete
@@ -18,18 +19,22 @@ from handful.envs.gymnasium_task import (
     attribute,
     info_keys,
     notes_of,
-    one_line,
     probe,
     task_of,
 )
 from handful.envs.info import TaskInfo
+from handful.envs.known_rewards import AbstractKnownReward
+from handful.envs.known_tasks import is_bare, known_of
 from handful.envs.screen import backend, chosen
 from handful.errors import InputError
 from handful.task import Task
+from handful.user_code import answering, article, one_line, place_of
 
 Answer = TypeVar("Answer")
 
 MISSING = object()
+GYMNASIUMS = "gymnasium.envs."  # the modules of Gymnasium's own tasks
+REPLACED = "returns are of the reward that is given here, in place of the environment's own"
 SCREENLESS = "no pictures are drawn, since there is neither a screen nor EGL (Debian: libegl1 and libgl1-mesa-dri)"
 
 
@@ -40,8 +45,9 @@ class GymnasiumEnv:
     get the environment's own observation followed by the entries of a step's info that `info` names (zero at a reset),
     which models predict but do not take as inputs. A function that is left out is learned: the observation is extended
     by the last reward, or by whether the last step terminated, and the model predicts it like any other entry.
-    Reported returns always are the environment's own. Discrete actions are one-hot vectors; the category with the
-    greatest entry is taken, the first in a tie.
+    Reported returns are the environment's own, unless `reward` replaces that of one of Gymnasium's tasks: then they are
+    of the given one, and termination, names and angles that are not given are as known for that task. Discrete actions
+    are one-hot vectors; the category with the greatest entry is taken, the first in a tie.
 
     The constructor resets the environment once and tries these functions.
 
@@ -67,7 +73,7 @@ class GymnasiumEnv:
         reward: Any = None,  # these may come from a user's file, so their types are checked
         terminated: Any = None,
         names: Any = None,  # strings
-        angles: Any = (),  # indices
+        angles: Any = None,  # indices
         info: Any = (),  # strings
         memoryless: tuple[int, ...] = (),  # entries that models predict as they are and never take as inputs
         physics: Any = None,  # equations for a model; the environment does not use them
@@ -75,10 +81,17 @@ class GymnasiumEnv:
         task_info: TaskInfo | None = None,
     ) -> None:
         self.env, self.physics, self.task_info, self._maker = env, physics, task_info, maker
+        bare, self._kind = attribute(env, "unwrapped"), type(attribute(env, "unwrapped"))
         given = {"reward": reward, "terminated": terminated, "names": names, "angles": angles, "info": info}
+        own_reward = reward is not None and not isinstance(reward, AbstractKnownReward)
+        if own_reward:
+            given = _completed(env, given)
         self.task, self._info = task_of(env, **given, memoryless=memoryless), info_keys(info)
-        self._backend = backend() if attribute(env.unwrapped, "mujoco_renderer", MISSING) is not MISSING else ""
-        self.notes = (*notes_of(env, self.task), *((SCREENLESS,) if self._backend is None else ()))
+        replaced = own_reward and is_bare(env) and self._kind.__module__.startswith(GYMNASIUMS)
+        self._reward: Any = eqx.filter_jit(self.task.reward) if replaced else None
+        self._backend = backend() if attribute(bare, "mujoco_renderer", MISSING) is not MISSING else ""
+        notes = {REPLACED: replaced, SCREENLESS: self._backend is None}
+        self.notes = (*notes_of(env, self.task), *(note for note, holds in notes.items() if holds))
         self._draws = attribute(env, "render_mode", None) == "rgb_array" and self._backend is not None
         self._actions = action_space(env)
         # Read at every step, where access to a task's arrays is slow.
@@ -87,7 +100,8 @@ class GymnasiumEnv:
         self._learns_end = isinstance(self.task.terminated, LearnedTermination)
         # Entries of the environment's own observation.
         self._size = self.task.obs_size - len(self._info) - self._learns_reward - self._learns_end
-        self._time = 0  # [steps] since the reset
+        self._time, self._closed = 0, False  # [steps] since the reset
+        self._obs: np.ndarray  # the last one
         probe(self.task, self.reset(seed=0))
 
     @property
@@ -97,11 +111,12 @@ class GymnasiumEnv:
 
     def reset(self, seed: int) -> Float[np.ndarray, "o"]:
         """Start a trial: returns the first observation. The same seed starts the same trial if the environment can."""
-        self._time = 0
+        self._time, self._closed = 0, False
         answer = self._ask(lambda: self.env.reset(seed=seed))
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise InputError(f"the environment's reset must return (obs, info), got {_described(answer)}")
-        return self._augmented(self._observed(answer[0]), [0.0] * len(self._info), 0.0, terminated=False)
+        self._obs = self._augmented(self._observed(answer[0]), [0.0] * len(self._info), 0.0, terminated=False)
+        return self._obs
 
     def step(self, action: Float[np.ndarray, "a"]) -> tuple[Float[np.ndarray, "o"], float, bool, bool]:
         """Take the nearest allowed action. Returns next_obs, reward, terminated, truncated."""
@@ -115,7 +130,10 @@ class GymnasiumEnv:
         obs, reward = self._observed(answer[0]), self._paid(answer[1])
         terminated, truncated = self._flag("terminated", answer[2]), self._flag("truncated", answer[3])
         noted = [self._noted(answer[4], key) for key in self._info]
-        return self._augmented(obs, noted, reward, terminated=terminated), reward, terminated, truncated
+        before, self._obs = self._obs, self._augmented(obs, noted, reward, terminated=terminated)
+        if self._reward is not None:
+            reward = self._paid(self._reward(before, self.to_env_action(action), self._obs))
+        return self._obs, reward, terminated, truncated
 
     def to_env_action(self, action: Float[np.ndarray, "a"]) -> Float[np.ndarray, "a"]:
         """Returns the action that `step` takes: clipped to the limits, or one-hot. Models learn from it."""
@@ -130,31 +148,45 @@ class GymnasiumEnv:
         if not self._draws:
             return None
         try:
-            with chosen(self._backend):
+            note = "no pictures are drawn, since rendering"
+            with answering(lambda error: f"{note} {_raised(error)}"), chosen(self._backend):
                 frame = np.asarray(self.env.render())
-        except Exception as error:  # noqa: BLE001  # a missing screen or drawing package must not end a trial
+        except InputError as error:  # a missing screen or drawing package must not end a trial
             self._draws = False
-            self.notes += (f"no pictures are drawn, since rendering raised {type(error).__name__}: {one_line(error)}",)
+            self.notes += (str(error),)
             return None
         return frame if frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3 else None
 
     def again(self) -> "GymnasiumEnv | None":
         """Returns a copy that does not draw, or None if it cannot be duplicated, as without a specification."""
+        try:
+            with answering(_raised):
+                env = self._another()
+        except InputError:  # a device that is held, a wrapper that keeps no record of itself
+            return None
+        if env is None:
+            return None
+        other = copy.copy(self)
+        vars(other).update(env=env, _draws=False, _time=0, _closed=False)
+        return other
+
+    def close(self) -> None:
+        """Release windows and devices. May be called again; what the environment raises becomes one of the `notes`."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            with answering(lambda error: f"closing the environment {_raised(error)}"):
+                self.env.close()
+        except InputError as error:
+            self.notes += (str(error),)
+
+    def _another(self) -> gymnasium.Env | None:
         spec = self.env.spec
         if spec is None:
             return None
         undrawn: dict[str, Any] = {"render_mode": None} if "render_mode" in spec.kwargs else {}
-        try:
-            env = gymnasium.make(spec, disable_env_checker=True, **undrawn) if self._maker is None else self._maker()
-        except Exception:  # noqa: BLE001  # a device that is held, a wrapper that keeps no record of itself
-            return None
-        other = copy.copy(self)
-        vars(other).update(env=env, _draws=False, _time=0)
-        return other
-
-    def close(self) -> None:
-        """Release windows and devices."""
-        self.env.close()
+        return gymnasium.make(spec, disable_env_checker=True, **undrawn) if self._maker is None else self._maker()
 
     @property
     def _where(self) -> str:
@@ -169,20 +201,16 @@ class GymnasiumEnv:
         return np.clip(np.asarray(action).reshape(space.shape).astype(space.dtype), space.low, space.high)
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
-        try:
+        def sentence(error: BaseException) -> str:
+            raised = f"{type(error).__name__} ({one_line(error)})"
+            return f"{place_of(self._kind, error)}the environment raised {raised} {self._where}"
+
+        with answering(sentence):
             return question()
-        except Exception as error:
-            raise InputError(
-                f"the environment raised {type(error).__name__} ({one_line(error)}) {self._where}"
-            ) from error
 
     def _observed(self, raw: Any) -> Float[np.ndarray, "own"]:
-        try:
-            with np.errstate(over="ignore"):
-                obs = np.array(raw, self._dtype)  # a copy, since the environment may overwrite its own
-        except (TypeError, ValueError):
-            obs = np.empty(0)
-        if obs.shape != (self._size,):
+        obs = _numbers(raw, self._dtype)
+        if obs is None or obs.shape != (self._size,):
             raise InputError(
                 f"the environment's observations must be {self._size} numbers, as its observation space says, got "
                 f"{_described(raw)} {self._where}"
@@ -196,35 +224,28 @@ class GymnasiumEnv:
         return obs
 
     def _paid(self, raw: Any) -> float:
-        try:
-            reward = np.asarray(raw, self._dtype).item()
-        except (TypeError, ValueError):
-            raise InputError(
-                f"the environment's reward must be one number, got {_described(raw)} {self._where}"
-            ) from None
-        if not math.isfinite(reward):
-            raise InputError(f"the environment's reward must be finite, got {reward} {self._where}")
-        return reward
+        reward = _numbers(raw, self._dtype)
+        if reward is None or reward.size != 1:
+            raise InputError(f"the environment's reward must be one number, got {_described(raw)} {self._where}")
+        if not math.isfinite(reward.item()):
+            raise InputError(f"the environment's reward must be finite, got {reward.item()} {self._where}")
+        return reward.item()
 
     def _flag(self, name: str, raw: Any) -> bool:
         if isinstance(raw, bool | np.bool_):
             return bool(raw)
-        try:
-            return bool(np.asarray(raw, float).item())
-        except (TypeError, ValueError):
-            raise InputError(
-                f"the environment's {name} must be one truth value, got {_described(raw)} {self._where}"
-            ) from None
+        flag = _numbers(raw, self._dtype)
+        if flag is None or flag.size != 1 or flag.item() not in {0.0, 1.0}:
+            raise InputError(f"the environment's {name} must be one truth value, got {_described(raw)} {self._where}")
+        return bool(flag.item())
 
     def _noted(self, info: Any, key: str) -> float:
-        try:
-            value = float(info[key])
-        except (KeyError, TypeError, ValueError):
-            value = math.nan
-        if not math.isfinite(value):
-            got = _described(info) if not isinstance(info, dict) else repr(info.get(key, "nothing"))
+        raw = info.get(key, "nothing") if isinstance(info, Mapping) else None
+        value = _numbers(raw, self._dtype)
+        if value is None or value.size != 1 or not math.isfinite(value.item()):
+            got = _described(raw if isinstance(info, Mapping) else info)
             raise InputError(f"a step's info must hold one finite number as {key!r}, got {got} {self._where}")
-        return value
+        return value.item()
 
     def _augmented(
         self, obs: Float[np.ndarray, "own"], noted: list[float], reward: float, *, terminated: bool
@@ -234,7 +255,34 @@ class GymnasiumEnv:
         return np.append(obs, np.array([*noted, *learned], obs.dtype)) if noted or learned else obs
 
 
+def _completed(env: gymnasium.Env, given: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arguments, with what is known of one of Gymnasium's tasks whose reward is replaced."""
+    known = known_of(env)
+    facts = {} if known is None else known.under_another_reward(env)
+    if "names" in facts:
+        facts["names"] += info_keys(given["info"])
+    return given | {name: fact for name, fact in facts.items() if given[name] is None}
+
+
+def _numbers(raw: Any, dtype: Any) -> np.ndarray | None:
+    """Returns a copy as an array of real numbers, since the environment may overwrite its own; None if it is none."""
+    try:
+        with answering(_raised), np.errstate(over="ignore"):
+            plain = np.asarray(raw)
+            return np.array(plain, dtype) if plain.dtype.kind in "fiub" else None
+    except InputError:
+        return None
+
+
+def _raised(error: BaseException) -> str:
+    return f"raised {type(error).__name__}: {one_line(error)}"
+
+
 def _described(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape}"
-    return f"a {type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else f"a {type(value).__name__}"
+    """What came in place of a number or numbers, briefly and whatever it is."""
+    if isinstance(value, bool | int | float | str | np.generic):
+        return repr(value)[:40]
+    if isinstance(value, bytes | tuple | list | dict | set):
+        return f"a {type(value).__name__} of {len(value)}"
+    shape = getattr(value, "shape", None)
+    return f"an array of shape {shape}" if isinstance(shape, tuple) else article(type(value).__name__)

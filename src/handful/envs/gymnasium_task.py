@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,8 +15,8 @@ from gymnasium.spaces import Box, Discrete
 from jaxtyping import Array, Bool, Float
 
 from handful.errors import InputError
-from handful.task import Task
-from handful.user_code import one_line
+from handful.task import MAX_ENTRIES, Task
+from handful.user_code import answering, one_line, signature_of
 
 DEFAULT_HORIZON = 1000  # [steps] of a trial without a time limit
 
@@ -80,15 +81,16 @@ def task_of(
     """
     own, noted = _obs_size(env), info_keys(info)
     space = action_space(env)
-    low, high = _limits(space)
+    with np.errstate(over="ignore"):  # what is too great for the default type is infinite, which `Task` refuses
+        low, high = (np.asarray(limit, jnp.result_type(float)) for limit in _limits(space))
     missing = [name for name, function in (("reward", reward), ("terminated", terminated)) if function is None]
     size = own + len(noted)
     end = size + len(missing)
     return Task(
         reward=LearnedReward(size) if reward is None else GivenReward(reward, size),
         terminated=LearnedTermination(end - 1) if terminated is None else GivenTermination(terminated, size),
-        low=jnp.asarray(low, float),
-        high=jnp.asarray(high, float),
+        low=jnp.asarray(low),
+        high=jnp.asarray(high),
         names=(*_names(names, own, noted), *missing),
         dt=_dt(env) or 1.0,
         horizon=_horizon(env) or DEFAULT_HORIZON,
@@ -122,7 +124,7 @@ def probe(task: Task, obs: Float[np.ndarray, "o"]) -> None:
         raw = jnp.asarray(obs[: task.reward.size])
         action = (task.low + task.high) / 2
         value = _tried("reward", task.reward.function, obs=raw, action=action, next_obs=raw)
-        if not _is_kind(value, jnp.number) or jnp.shape(value) != ():
+        if not (_is_kind(value, jnp.integer) or _is_kind(value, jnp.floating)) or jnp.shape(value) != ():
             raise InputError(f"reward must return one number, got {_described(value)}")
         if not math.isfinite(value):
             raise InputError(f"reward must be finite, got {float(value)} for the first observation {np.asarray(raw)}")
@@ -136,28 +138,43 @@ def action_space(env: gymnasium.Env) -> Box | Discrete:
     """The action space. Raises `InputError` if it is neither a bounded box of real numbers nor discrete."""
     space = attribute(env, "action_space")
     if isinstance(space, Discrete):
+        _check_size("categories of the action space", int(space.n))
         return space
     if not isinstance(space, Box) or not np.issubdtype(space.dtype, np.floating):
         raise InputError(
-            f"the action space must be a bounded Box of real numbers or Discrete, got {space}; no other is supported"
+            f"the action space must be a bounded Box of real numbers or Discrete, got {_short(space)}; no other is "
+            "supported"
         )
     if not space.is_bounded():
         raise InputError(
-            f"the action space must be bounded, got {space}; give its Box finite limits for the planner to search in"
+            f"the action space must be bounded, got {_short(space)}; give its Box finite limits for the planner to "
+            "search in"
         )
     if not space.low.size:
-        raise InputError(f"the action space must have at least one entry, got {space}")
+        raise InputError(f"the action space must have at least one entry, got {_short(space)}")
+    _check_size("entries of the action space", space.low.size)
     return space
 
 
 def attribute(env: Any, name: str, *default: Any) -> Any:
     """An attribute of an environment. Raises `InputError` if it is missing and there is no default, or if it raises."""
-    try:
+
+    def sentence(error: BaseException) -> str:
+        if isinstance(error, AttributeError):
+            return f"the environment has no {name} ({one_line(error)})"
+        return f"the environment's {name} raised {type(error).__name__}: {one_line(error)}"
+
+    with answering(sentence):
         return getattr(env, name, *default)
-    except AttributeError as error:
-        raise InputError(f"the environment has no {name} ({one_line(error)})") from error
-    except Exception as error:
-        raise InputError(f"the environment's {name} raised {type(error).__name__}: {one_line(error)}") from error
+
+
+def _check_size(what: str, size: int) -> None:
+    if size > MAX_ENTRIES:
+        raise InputError(f"there may be {MAX_ENTRIES} {what} at most, since learners keep rows of them, got {size}")
+
+
+def _short(space: Any) -> str:
+    return " ".join(str(space).split())[:200]
 
 
 def _limits(space: Box | Discrete) -> tuple[np.ndarray, np.ndarray]:
@@ -171,9 +188,10 @@ def _obs_size(env: gymnasium.Env) -> int:
     space = attribute(env, "observation_space")
     if not isinstance(space, Box) or len(space.shape) != 1 or not space.low.size:
         raise InputError(
-            f"the observation space must be a flat Box, one number per entry, got {space}; images are not supported, "
-            "anything else can be wrapped in gymnasium.wrappers.FlattenObservation"
+            f"the observation space must be a flat Box, one number per entry, got {_short(space)}; images are not "
+            "supported, anything else can be wrapped in gymnasium.wrappers.FlattenObservation"
         )
+    _check_size("entries of the observation space", space.shape[0])
     return space.shape[0]
 
 
@@ -202,7 +220,7 @@ def _listed(value: Any) -> tuple[Any, ...]:
 
 
 def _angles(angles: Any, size: int) -> tuple[int, ...]:
-    said = _listed(angles)
+    said = () if angles is None else _listed(angles)
     if not all(isinstance(index, int | np.integer) and 0 <= index < size for index in said) or len({*said}) < len(said):
         raise InputError(f"angles must be distinct indices from 0 to {size - 1}, got {said}")
     return tuple(int(index) for index in said)
@@ -210,7 +228,7 @@ def _angles(angles: Any, size: int) -> tuple[int, ...]:
 
 def _dt(env: gymnasium.Env) -> float | None:
     """The duration of a control step [s], or None if it is unknown."""
-    dt, metadata = attribute(env.unwrapped, "dt", None), attribute(env, "metadata")
+    dt, metadata = attribute(attribute(env, "unwrapped"), "dt", None), attribute(env, "metadata")
     if not isinstance(metadata, Mapping):
         raise InputError(f"the environment's metadata must be a dictionary, got {metadata!r}")
     rate: Any = metadata.get("render_fps")
@@ -222,17 +240,18 @@ def _dt(env: gymnasium.Env) -> float | None:
 def _horizon(env: gymnasium.Env) -> int | None:
     """The time limit [steps], or None if there is none."""
     spec = attribute(env, "spec")
-    said: list[Any] = [spec.max_episode_steps if spec else None]
+    said: list[Any] = [getattr(spec, "max_episode_steps", None)]
     layer: Any = env
     while True:  # from the outermost wrapper to the environment itself
         said += [attribute(layer, name, None) for name in ("_max_episode_steps", "max_episode_steps")]
         if not isinstance(layer, gymnasium.Wrapper):
-            return next((int(steps) for steps in said if _is_positive(steps)), None)
+            return next((int(steps) for steps in said if _is_positive(steps) and steps >= 1), None)
         layer = layer.env
 
 
 def _is_positive(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and 0 < float(value) < math.inf
+    number = value.item() if isinstance(value, np.generic) else value
+    return isinstance(number, int | float) and 0 < number <= sys.float_info.max
 
 
 def _tried(name: str, function: Any, **arguments: Array) -> Any:
@@ -243,17 +262,19 @@ def _tried(name: str, function: Any, **arguments: Array) -> Any:
     values = tuple(arguments.values())
     try:
         inspect.signature(function).bind(*values)
-    except TypeError:
-        raise InputError(f"{name} must take {wanted}, got {name}{inspect.signature(function)}") from None
-    try:
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must take {wanted}, got {name}{signature_of(function)}") from None
+
+    def sentence(error: BaseException) -> str:
+        if isinstance(error, UNCOMPILABLE):
+            return (
+                f"{name} cannot be compiled ({type(error).__name__}); write it with jax.numpy in place of numpy and "
+                "math, and with jnp.where in place of if"
+            )
+        return f"{name} raised {type(error).__name__} when tried: {one_line(error)}"
+
+    with answering(sentence):
         return eqx.filter_jit(function)(*values)
-    except UNCOMPILABLE as error:
-        raise InputError(
-            f"{name} cannot be compiled ({type(error).__name__}); write it with jax.numpy in place of numpy and math, "
-            "and with jnp.where in place of if"
-        ) from error
-    except Exception as error:
-        raise InputError(f"{name} raised {type(error).__name__} when tried: {one_line(error)}") from error
 
 
 def _is_kind(value: Any, kind: Any) -> bool:

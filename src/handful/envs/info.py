@@ -1,6 +1,7 @@
 """Everything known of a task apart from its dynamics, declared once beside its environment. Needs no JAX."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -86,12 +87,13 @@ ATTRIBUTES = ("solved_return", "physics", "truth")  # of a module, in place of f
 def declared_in(module: ModuleType | None, default: TaskInfo) -> TaskInfo:
     """Returns a module's `INFO`, or `default`, with the module's `ATTRIBUTES` in place of the fields.
 
-    Raises `InputError` if `INFO` is not a `TaskInfo`, or `solved_return` not a number.
+    Raises `InputError` if `INFO` is not a `TaskInfo`, or `solved_return` not a finite number.
     """
     info = getattr(module, "INFO", default)
     if not isinstance(info, TaskInfo):
         raise InputError(f"INFO must be a TaskInfo, got {info!r}")
     beside = {name: getattr(module, name) for name in ATTRIBUTES if hasattr(module, name)}
-    if not isinstance(beside.get("solved_return", 0.0), int | float | None):
-        raise InputError(f"solved_return must be a number, got {beside['solved_return']!r}")
+    solved = beside.get("solved_return", 0.0)
+    if not isinstance(solved, int | float | None) or (solved is not None and not math.isfinite(solved)):
+        raise InputError(f"solved_return must be a number, got {solved!r}")
     return dataclasses.replace(info, **beside)

@@ -4,6 +4,8 @@ A runner's forward velocity is the mean over the step, which the observation doe
 entry, where the adapter puts the value from the step's info.
 """
 
+from abc import abstractmethod
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -12,16 +14,26 @@ from handful.fields import Real, real
 
 
 class Outside(eqx.Module):
-    """Returns true if an entry is not inside its open interval."""
+    """Returns true if an entry is not inside its open interval; entries after the intervals' may have any value."""
 
-    low: Float[Array, "o"]
-    high: Float[Array, "o"]
+    low: Float[Array, "k"]
+    high: Float[Array, "k"]
 
     def __call__(self, obs: Float[Array, "o"]) -> Bool[Array, ""]:
+        obs = obs[: self.low.shape[0]]
         return ~((self.low < obs) & (obs < self.high)).all()
 
 
-class Upright(eqx.Module):
+class AbstractKnownReward(eqx.Module):
+    """The environment's own reward as a function: what a reward of a user's own in its place is told apart from."""
+
+    @abstractmethod
+    def __call__(
+        self, obs: Float[Array, "o"], action: Float[Array, "a"], next_obs: Float[Array, "o"]
+    ) -> Float[Array, ""]: ...
+
+
+class Upright(AbstractKnownReward):
     """`running` for each step that continues the trial, `ending` for the one that ends it."""
 
     fallen: Outside
@@ -34,7 +46,7 @@ class Upright(eqx.Module):
         return jnp.where(self.fallen(next_obs), self.ending, self.running)
 
 
-class Run(eqx.Module):
+class Run(AbstractKnownReward):
     """`forward * velocity - effort |action|^2`, and `healthy` for each step that ends in a healthy pose."""
 
     forward: Real = real()
@@ -49,7 +61,7 @@ class Run(eqx.Module):
         return self.forward * next_obs[-1] + pose - self.effort * action @ action
 
 
-class Reach(eqx.Module):
+class Reach(AbstractKnownReward):
     """`-distance |tip - target| - effort |action|^2`; the last two entries are tip minus target."""
 
     distance: Real = real()
@@ -61,7 +73,7 @@ class Reach(eqx.Module):
         return -self.distance * jnp.linalg.norm(next_obs[8:]) - self.effort * action @ action
 
 
-class Push(eqx.Module):
+class Push(AbstractKnownReward):
     """`-near |object - tip| - distance |object - goal| - effort |action|^2`."""
 
     near: Real = real()
@@ -76,7 +88,7 @@ class Push(eqx.Module):
         return -self.near * apart - self.distance * missing - self.effort * action @ action
 
 
-class Hang(eqx.Module):
+class Hang(AbstractKnownReward):
     """`-(angle^2 + 0.1 speed^2 + 0.001 action^2)` of the state before the step; at angle zero the rod stands."""
 
     def __call__(

@@ -7,12 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import gymnasium
 import jax.numpy as jnp
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from handful.envs.info import PolicyPreset
 from handful.envs.known_rewards import Hang, Outside, Push, Reach, Run, Upright
 from handful.task import Reward, Terminated, never
+
+TRANSPARENT = (  # wrappers that leave observations, rewards and ends as they are
+    gymnasium.wrappers.OrderEnforcing,
+    gymnasium.wrappers.PassiveEnvChecker,
+    gymnasium.wrappers.RecordEpisodeStatistics,
+    gymnasium.wrappers.TimeLimit,
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,11 @@ class KnownTask:
             "angles": self.angles,
             "info": self.info,
         }
+
+    def under_another_reward(self, env: Any) -> dict[str, Any]:
+        """Returns what stays known where a reward of the user's own replaces the environment's."""
+        own = len(self.names) - len(self.info)
+        return {"terminated": self.terminated(env), "names": self.names[:own], "angles": self.angles}
 
 
 def _read(env: Any, *names: str) -> tuple[Any, ...]:
@@ -67,12 +81,12 @@ def _off_track(env: Any) -> Outside:
 def _hopper_down(env: Any) -> Outside:
     """Gymnasium bounds speeds by 100 but shows them clipped to 10, so the observation does not determine that bound."""
     height, angle, rest = _read(env, "healthy_z_range", "healthy_angle_range", "healthy_state_range")
-    return _outside(12, [(0, height), (1, angle), (slice(1, 11), rest)])
+    return _outside(11, [(0, height), (1, angle), (slice(1, 11), rest)])
 
 
 def _walker_down(env: Any) -> Outside:
     height, angle = _read(env, "healthy_z_range", "healthy_angle_range")
-    return _outside(18, [(0, height), (1, angle)])
+    return _outside(17, [(0, height), (1, angle)])
 
 
 def _run(env: Any) -> Run:
@@ -174,3 +188,23 @@ KNOWN = {
     ),
 }
 BY_IDENTITY = {identity.lower(): known for identity, known in KNOWN.items()}
+
+
+def known_of(env: gymnasium.Env) -> KnownTask | None:
+    """Returns what is known of an environment, if it is one of these tasks as `gymnasium.make` returns it."""
+    return KNOWN.get(identity) if (identity := plain_id(env)) else None
+
+
+def plain_id(env: gymnasium.Env) -> str:
+    """Returns the id of an environment that is as `gymnasium.make` returns it without options, and otherwise ""."""
+    spec = env.spec if is_bare(env) else None
+    return spec.id if isinstance(spec, EnvSpec) and set(spec.kwargs) <= {"render_mode"} else ""
+
+
+def is_bare(env: gymnasium.Env) -> bool:
+    """Returns true if no wrapper changes observations, rewards or ends."""
+    while isinstance(env, gymnasium.Wrapper):
+        if type(env) not in TRANSPARENT:
+            return False
+        env = env.env
+    return True

@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from handful.errors import InputError
-from handful.fields import Real, check_within, real
+from handful.fields import Real, check_finite, check_within, real
 from handful.planning.base import AbstractPlanner, Info, check_sizes, elites_of, middle, moved_on
 from handful.planning.noise import coloured
 from handful.planning.problem import Problem
@@ -57,6 +57,7 @@ class GradientPlanner(AbstractPlanner):
         check_sizes(self, self.starts)
         for name in ("learning_rate", "std", "colour"):
             check_within(self, name, 0.0)
+        check_finite(self, "learning_rate", "std", "colour")
 
     def init(self, problem: Problem) -> GradientState:
         return self._started(middle(problem.task, self.horizon))

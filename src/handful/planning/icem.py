@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from handful.errors import InputError
-from handful.fields import Real, check_within, real
+from handful.fields import Real, check_finite, check_within, real
 from handful.planning.base import (
     AbstractCentredPlanner,
     AbstractPlanner,
@@ -66,6 +66,7 @@ class ICEM(AbstractCentredPlanner):
             raise InputError(f"ICEM needs a decay above 0, got {self.decay}")
         for name in ("colour", "std"):
             check_within(self, name, 0.0)
+        check_finite(self, "colour", "std", "decay")
         check_within(self, "smoothing", 0.0, 1.0)
 
     @property

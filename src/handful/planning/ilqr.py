@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from handful.fields import Real, check_within, real
+from handful.fields import Real, check_finite, check_within, real
 from handful.linalg import eigh, solve_positive
 from handful.models.base import predicted
 from handful.planning.base import AbstractPlanner, Info, check_sizes, elites_of, middle, moved_on
@@ -66,6 +66,7 @@ class ILQR(AbstractPlanner):
         check_within(self, "backtrack", 0.0, 1.0, least_excluded=True)
         check_within(self, "damping", 0.0, least_excluded=True)
         check_within(self, "factor", 1.0)
+        check_finite(self, "damping", "factor")
 
     def init(self, problem: Problem) -> ILQRState:
         return ILQRState(middle(problem.task, self.horizon), jnp.log10(self.damping))

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from handful.fields import Real, check_within, real
+from handful.fields import Real, check_finite, check_within, real
 from handful.planning.base import AbstractCentredPlanner, Info, a_tenth, check_sizes, elites_of, middle, moved_on
 from handful.planning.noise import coloured
 from handful.planning.problem import Problem
@@ -41,6 +41,7 @@ class MPPI(AbstractCentredPlanner):
         check_within(self, "temperature", 0.0, least_excluded=True)
         for name in ("std", "colour", "control_cost"):
             check_within(self, name, 0.0)
+        check_finite(self, "temperature", "std", "colour")
 
     def init(self, problem: Problem) -> MPPIState:
         return MPPIState(middle(problem.task, self.horizon))

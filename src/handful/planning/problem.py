@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from handful.errors import InputError
-from handful.fields import Real, maybe_real
+from handful.fields import Real, check_within, maybe_real
 from handful.models.base import AbstractDynamics
 from handful.planning.spread import spread
 from handful.policies.base import AbstractPolicy
@@ -49,6 +49,9 @@ class Problem(eqx.Module):
     terminal_value: TerminalValue | None = None
     discount: Real | None = maybe_real()  # for ranking plans; that of the task by default
     same_noise: bool = eqx.field(static=True, default=True)  # for all plans that are compared; else each has its own
+
+    def __check_init__(self) -> None:
+        check_within(self, "discount", 0.0, 1.0)
 
     @property
     def ranking_discount(self) -> Float[Array, ""]:

@@ -31,7 +31,8 @@ class DiscreteActions(eqx.Module):
     [-6.0, 0.0]
     """
 
-    table: Float[Array, "c a"]
+    table: Float[Array, "c a"] | None  # None if the actions are categories: no matrix of all one-hot vectors is made
+    categories: int = eqx.field(static=True, default=0)  # their number in this case
 
     @classmethod
     def of(cls, task: Task, bins_per_dim: int | None) -> "DiscreteActions":
@@ -40,17 +41,18 @@ class DiscreteActions(eqx.Module):
         Raises `InputError` if the actions are continuous and `bins_per_dim` is missing, below 2 or makes too many.
         """
         if task.categorical:
-            return cls(jnp.eye(task.action_size, dtype=task.low.dtype))
+            return cls(None, task.action_size)
         if bins_per_dim is None or bins_per_dim < 2:
             raise InputError(
                 "the method needs a finite set of actions and the task's actions are continuous: bins_per_dim, the "
                 f"number of values per action dimension, must be at least 2, got {bins_per_dim}"
             )
-        if bins_per_dim**task.action_size > MAX_ACTIONS:
+        count = bins_per_dim**task.action_size
+        if count > MAX_ACTIONS:
+            digits = f"{count} actions" if count < 10**12 else "10^12 actions or more"
             raise InputError(
-                f"bins_per_dim={bins_per_dim} for {task.action_size} action dimensions makes "
-                f"{bins_per_dim**task.action_size} actions, more than the limit of {MAX_ACTIONS}; lower bins_per_dim, "
-                "or use a method for continuous actions, such as ppo"
+                f"bins_per_dim={bins_per_dim} for {task.action_size} action dimensions makes {digits}, more than the "
+                f"limit of {MAX_ACTIONS}; lower bins_per_dim, or use a method for continuous actions, such as ppo"
             )
         grid = jnp.linspace(task.low, task.high, bins_per_dim)
         rows = jnp.array(list(itertools.product(range(bins_per_dim), repeat=task.action_size)), int)
@@ -58,14 +60,20 @@ class DiscreteActions(eqx.Module):
 
     @property
     def count(self) -> int:
-        return self.table.shape[0]
+        return self.categories if self.table is None else self.table.shape[0]
 
     def to_env_action(self, one_hot: Float[Array, "*b c"]) -> Float[Array, "*b a"]:
         """The environment action that a one-hot vector selects."""
-        return self.table[jnp.argmax(one_hot, -1)]
+        return chosen(one_hot) if self.table is None else self.table[jnp.argmax(one_hot, -1)]
+
+    def at(self, index: Int[Array, ""]) -> Float[Array, "a"]:
+        """The environment action of an index."""
+        return jax.nn.one_hot(index, self.categories) if self.table is None else self.table[index]
 
     def nearest(self, action: Float[Array, "a"]) -> Int[Array, ""]:
         """The index of the row nearest to an environment action."""
+        if self.table is None:
+            return jnp.argmax(action)
         return jnp.argmin(jnp.sum((self.table - action) ** 2, axis=1))
 
 

@@ -41,7 +41,7 @@ class Inputs(eqx.Module):
         values = jax.vmap(self._raw)(obs.reshape(-1, obs.shape[-1]))
         valid = jnp.ones(values.shape[0], bool) if valid is None else valid.reshape(-1)
         updated = Inputs(self.features, self.moments.update(values, valid))
-        usable = (jnp.isfinite(values).all(1) | ~valid).all()
+        usable = (jnp.isfinite(values).all(1) | ~valid).all() & jnp.isfinite(updated.moments.var).all()
         return jax.tree.map(lambda new, old: jnp.where(usable, new, old), updated, self)
 
     def _raw(self, obs: Float[Array, "o"]) -> Float[Array, "i"]:

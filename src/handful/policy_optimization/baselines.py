@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from handful.fields import check_within
+from handful.fields import check_hidden, check_within
 from handful.optimiser import Adam
 from handful.policies.mlp import MLP
 
@@ -99,6 +99,7 @@ class LearnedValue(AbstractBaseline):
     def __check_init__(self) -> None:
         for name in ("gradient_steps", "batch_size"):
             check_within(self, name, 1.0)
+        check_hidden(self)
 
     def init(self, key: PRNGKeyArray, input_size: int) -> LearnedState:
         net = MLP.init(key, (input_size, *self.hidden, 1))

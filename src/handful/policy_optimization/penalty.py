@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from handful.fields import Real, check_within, real
+from handful.fields import Real, check_finite, check_within, real
 
 MIN_BETA, MAX_BETA = 1e-4, 1e4  # close enough that beta returns from either within a few updates
 _MAX_LOG_STEP = 2.0  # of log beta per update, so that one outlier does not spoil the next hundred updates
@@ -44,6 +44,7 @@ class DualDescent(AbstractPenalty):
         for name in ("beta", "target"):
             check_within(self, name, 0.0, least_excluded=True)
         check_within(self, "learning_rate", 0.0)
+        check_finite(self, "beta", "target", "learning_rate")
 
     def adapt(self, beta: Float[Array, ""], kl: Float[Array, ""]) -> Float[Array, ""]:
         return beta * jnp.exp(jnp.clip(self.learning_rate * (kl / self.target - 1), -_MAX_LOG_STEP, _MAX_LOG_STEP))
@@ -61,6 +62,7 @@ class Doubling(AbstractPenalty):
     def __check_init__(self) -> None:
         for name in ("beta", "target"):
             check_within(self, name, 0.0, least_excluded=True)
+        check_finite(self, "beta", "target")
 
     def adapt(self, beta: Float[Array, ""], kl: Float[Array, ""]) -> Float[Array, ""]:
         return beta * jnp.where(kl > 1.5 * self.target, 2.0, jnp.where(kl < self.target / 1.5, 0.5, 1.0))
@@ -76,7 +78,9 @@ class Fixed(AbstractPenalty):
     target: Real = real(0.0)  # has no effect on the gradient
 
     def __check_init__(self) -> None:
-        check_within(self, "beta", 0.0)
+        for name in ("beta", "target"):
+            check_within(self, name, 0.0)
+        check_finite(self, "beta", "target")
 
     def adapt(self, beta: Float[Array, ""], kl: Float[Array, ""]) -> Float[Array, ""]:
         return beta

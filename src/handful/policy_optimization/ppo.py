@@ -2,11 +2,10 @@
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from handful.agent import Metrics
-from handful.fields import Real, check_within, real
+from handful.fields import Real, check_finite, check_within, real
 from handful.optimiser import Adam
 from handful.policy_optimization.base import (
     AbstractActorCritic,
@@ -54,6 +53,7 @@ class PPO(AbstractActorCritic):
             check_within(self, name, 1.0)
         for name in ("entropy_coef", "value_coef"):
             check_within(self, name, 0.0)
+        check_finite(self, "entropy_coef", "value_coef")
         check_minibatches("minibatches", self.minibatches, self.num_envs, self.num_steps)
 
     def init(self, key: PRNGKeyArray, task: Task) -> ActorCriticState:
@@ -75,12 +75,12 @@ class PPO(AbstractActorCritic):
         order = shuffled(key, samples.advantage.size, self.epochs, self.minibatches)
         (weights, opt_state), _ = jax.lax.scan(step, (weights, state.opt_state), order)
         after = jax.vmap(weights[0])(samples.inputs)
-        kl = jnp.mean(jax.vmap(lambda old, new: old.kl(new))(samples.distribution, after))
+        kl = samples.mean(jax.vmap(lambda old, new: old.kl(new))(samples.distribution, after))
         surrogate_state = self.surrogate.after(state.surrogate_state, kl)
         metrics = {
             "kl": kl,
-            "entropy": jnp.mean(jax.vmap(lambda d: d.entropy())(after)),
-            "explained_variance": explained_variance(values, samples.target),
+            "entropy": samples.mean(jax.vmap(lambda d: d.entropy())(after)),
+            "explained_variance": explained_variance(values, samples.target, samples.valid),
             **({} if surrogate_state is None else {"beta": surrogate_state}),
         }
         carried = {"opt_state": opt_state, "surrogate_state": surrogate_state, "reward_scale": scale}
@@ -92,8 +92,8 @@ class PPO(AbstractActorCritic):
         now = jax.vmap(head)(samples.inputs)
         log_ratio = jax.vmap(lambda d, a: d.log_prob(a))(now, samples.raw_action) - samples.log_prob
         kl = jax.vmap(lambda old, new: old.kl(new))(samples.distribution, now)
-        advantage = standardised(samples.advantage)
+        advantage = standardised(samples.advantage, samples.valid)
         gain = jax.vmap(self.surrogate, in_axes=(None, 0, 0, 0))(surrogate_state, log_ratio, advantage, kl)
         error = (jax.vmap(net)(samples.inputs)[:, 0] - samples.target) ** 2
         entropy = jax.vmap(lambda d: d.entropy())(now)
-        return jnp.mean(gain + self.entropy_coef * entropy - self.value_coef * error)
+        return samples.mean(gain + self.entropy_coef * entropy - self.value_coef * error)

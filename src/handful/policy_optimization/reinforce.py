@@ -12,7 +12,7 @@ from handful.errors import InputError
 from handful.fields import Real, check_within, real
 from handful.optimiser import Adam
 from handful.policies.stochastic import Mode, StochasticPolicy
-from handful.policy_optimization.base import ActorCriticNets
+from handful.policy_optimization.base import ActorCriticNets, kept
 from handful.policy_optimization.baselines import AbstractBaseline, LearnedValue
 from handful.policy_optimization.returns import rewards_to_go
 from handful.policy_optimization.surrogate import weighted_likelihood
@@ -32,8 +32,8 @@ class ReinforceState(eqx.Module):
 class Reinforce(AbstractAgent):
     """One gradient step on the mean of `log pi(raw action) (reward to go - baseline)`, over whole episodes.
 
-    It learns from the first episode of each environment, if that ends within `num_steps`. A time limit ends an episode
-    like termination does: there is no bootstrapping. Its metric: `entropy` [nats] of the new policy.
+    It learns from the first episode of each environment, if that ends within `num_steps` and is finite. A time limit
+    ends an episode like termination does: there is no bootstrapping. Its metric: `entropy` [nats] of the new policy.
 
     Source: [Williams92]. Deviates: the reward to go instead of the whole return; Adam.
     """
@@ -77,8 +77,10 @@ class Reinforce(AbstractAgent):
     ) -> tuple[ReinforceState, Metrics]:
         rows = batch.transitions
         over = rows.terminated | rows.truncated
+        counting = whole(batch.valid, over) & (rows.finite | ~batch.valid).all(axis=0)
+        rows = jax.tree.map(lambda leaf: kept(leaf, counting), rows)  # 0 times NaN would be NaN
         flat = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])
-        valid, obs, raw_action = flat(whole(batch.valid, over)), flat(rows.obs), flat(rows.action)
+        valid, obs, raw_action = flat(counting), flat(rows.obs), flat(rows.action)
         returns = flat(jax.vmap(rewards_to_go, (1, 1, None), 1)(rows.reward, over, self.discount))
         inputs = jax.vmap(state.policy.inputs)(obs)
         baseline = self.baseline.values(state.baseline, inputs, returns, valid)

@@ -35,14 +35,20 @@ class RewardScale(eqx.Module):
     def update(
         self, rewards: Float[Array, "t n"], over: Bool[Array, "t n"], discount: Float[Array, ""]
     ) -> "RewardScale":
-        """With these rewards added to the statistics. One that is not finite counts as 0 and ends its episode."""
+        """With these rewards added to the statistics, if these stay finite.
+
+        A reward that is not finite counts as 0 and ends its episode.
+        """
         finite = jnp.isfinite(rewards)
         rewards, over = jnp.where(finite, rewards, 0.0), over | ~finite
 
         def step(return_: Float[Array, "n"], now: tuple) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
             reward, over = now
             total = discount * return_ + reward
-            return jnp.where(over, 0.0, total), total
+            return jnp.where(over | ~jnp.isfinite(total), 0.0, total), total
 
         return_, returns = jax.lax.scan(step, self.return_, (rewards, over))
-        return RewardScale(return_, self.moments.update(returns.reshape(-1)))
+        moments = self.moments.update(returns.reshape(-1))
+        usable = jnp.isfinite(moments.var)
+        kept = jax.tree.map(lambda new, old: jnp.where(usable, new, old), moments, self.moments)
+        return RewardScale(return_, kept)

@@ -1,6 +1,7 @@
 """Trust region policy optimisation: a natural gradient step within a bound on the KL divergence."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from handful.agent import Metrics
-from handful.fields import Real, Whole, check_within, real, whole
+from handful.fields import Real, Whole, check_finite, check_within, real, whole
 from handful.optimiser import Adam, linear_decay
 from handful.policies.mlp import MLP
 from handful.policies.stochastic import Head
@@ -47,6 +48,7 @@ class TrustRegion(eqx.Module):
         for name in ("delta", "decay_updates"):
             check_within(self, name, 0.0, least_excluded=True)
         check_within(self, "damping", 0.0)
+        check_finite(self, "delta", "damping")
         check_within(self, "backtrack_coeff", 0.0, 1.0, least_excluded=True)
 
     def delta_at(self, update: Array | float) -> Float[Array, ""]:
@@ -100,9 +102,9 @@ class TRPO(AbstractActorCritic):
         net, opt_state = self._fit_value(key, state, samples)
         after = jax.vmap(head)(samples.inputs)
         metrics = {
-            "kl": jnp.mean(jax.vmap(lambda old, new: old.kl(new))(samples.distribution, after)),
-            "entropy": jnp.mean(jax.vmap(lambda d: d.entropy())(after)),
-            "explained_variance": explained_variance(values, samples.target),
+            "kl": samples.mean(jax.vmap(lambda old, new: old.kl(new))(samples.distribution, after)),
+            "entropy": samples.mean(jax.vmap(lambda d: d.entropy())(after)),
+            "explained_variance": explained_variance(values, samples.target, samples.valid),
             "accepted": accepted.astype(values.dtype),
         }
         carried = {"opt_state": opt_state, "surrogate_state": None, "reward_scale": scale}
@@ -113,19 +115,20 @@ class TRPO(AbstractActorCritic):
     ) -> tuple[Head, Bool[Array, ""]]:
         """The policy head after a step of at most `delta` [nats], and whether the line search accepted one."""
         flat, unravel = jax.flatten_util.ravel_pytree(head)
-        advantage = standardised(samples.advantage)
+        advantage = standardised(samples.advantage, samples.valid)
 
         def gain(weights: Float[Array, "w"]) -> Float[Array, ""]:
             now = jax.vmap(unravel(weights))(samples.inputs)
             log_prob = jax.vmap(lambda d, a: d.log_prob(a))(now, samples.raw_action)
-            return jnp.mean(jnp.exp(log_prob - samples.log_prob) * advantage)
+            return samples.mean(jnp.exp(log_prob - samples.log_prob) * advantage)
 
         def divergence(weights: Float[Array, "w"]) -> Float[Array, ""]:
             now = jax.vmap(unravel(weights))(samples.inputs)
-            return jnp.mean(jax.vmap(lambda old, new: old.kl(new))(samples.distribution, now))
+            return samples.mean(jax.vmap(lambda old, new: old.kl(new))(samples.distribution, now))
 
         before, gradient = jax.value_and_grad(gain)(flat)
-        fisher = fisher_products(head, samples.inputs[:: self.region.fisher_subsampling])
+        thinned = jax.tree.map(lambda leaf: leaf[:: self.region.fisher_subsampling], samples)
+        fisher = fisher_products(head, thinned.inputs, thinned.valid)
         product = lambda v: fisher(v) + self.region.damping * v
         direction = conjugate_gradients(product, gradient, self.region.cg_iterations)
         curvature = direction @ gradient  # equals direction @ product(direction): the residual is orthogonal to it
@@ -148,7 +151,8 @@ class TRPO(AbstractActorCritic):
         """The value net after `value_epochs` epochs, and the state of its optimiser."""
 
         def objective(net: MLP, rows: Array) -> Float[Array, ""]:
-            return -jnp.mean((jax.vmap(net)(samples.inputs[rows])[:, 0] - samples.target[rows]) ** 2)
+            drawn = jax.tree.map(lambda leaf: leaf[rows], samples)
+            return -drawn.mean((jax.vmap(net)(drawn.inputs)[:, 0] - drawn.target) ** 2)
 
         def step(carry: tuple, rows: Array) -> tuple[tuple, None]:
             net, opt_state = carry
@@ -183,17 +187,25 @@ def conjugate_gradients(
     return jax.lax.fori_loop(0, iterations, step, start)[0]
 
 
-def fisher_products(head: Head, inputs: Float[Array, "b i"]) -> Callable[[Float[Array, "w"]], Float[Array, "w"]]:
+def fisher_products(
+    head: Head, inputs: Float[Array, "b i"], valid: Bool[Array, "b"] | None = None
+) -> Callable[[Float[Array, "w"]], Float[Array, "w"]]:
     """A function that multiplies a vector with the Fisher matrix of a policy head's weights, averaged over `inputs`.
 
     `F v = mean_b J_b^T M_b J_b v`, with J the Jacobian of the distribution's parameters by the weights and M the Fisher
-    information of these parameters. The net is evaluated and linearised once for all products.
+    information of these parameters; the mean is over the valid rows. The net is evaluated and linearised once for all
+    products.
     """
     flat, unravel = jax.flatten_util.ravel_pytree(head)
     now, forward = jax.linearize(lambda weights: jax.vmap(unravel(weights))(inputs), flat)
     back = jax.linear_transpose(forward, flat)
+    share = jnp.ones(inputs.shape[0]) if valid is None else valid.astype(inputs.dtype)
+    share = share / jnp.maximum(share.sum(), 1)
 
     def product(vector: Float[Array, "w"]) -> Float[Array, "w"]:
-        return back(jax.vmap(lambda d, t: d.fisher(t))(now, forward(vector)))[0] / inputs.shape[0]
+        def weighted(distribution: Any, tangent: Any, share: Float[Array, ""]) -> Any:
+            return jax.tree.map(lambda leaf: share * leaf, distribution.fisher(tangent))
+
+        return back(jax.vmap(weighted)(now, forward(vector), share))[0]
 
     return product

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from handful.fields import Real, check_within, real
+from handful.fields import Real, check_finite, check_within, real
 from handful.models.base import root
 
 
@@ -28,6 +28,9 @@ class MeanStd(AbstractRisk):
     """`mean + weight * std`: risk-averse for a negative weight, exploring for a positive one."""
 
     weight: Real = real(-1.0)
+
+    def __check_init__(self) -> None:
+        check_finite(self, "weight")
 
     def __call__(self, returns: Float[Array, "p"]) -> Float[Array, ""]:
         return returns.mean() + self.weight * root(returns.var())

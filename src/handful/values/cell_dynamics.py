@@ -16,8 +16,8 @@ class CellDynamics(AbstractDynamics):
     """Mean and variance of the observation's change for each cell and discrete action.
 
     Both are shrunk towards those of all changes, by the weight of one transition per pair; a pair without data has the
-    overall ones. The model has a single world: it does not distinguish epistemic from aleatoric uncertainty, and
-    reports all of it as aleatoric.
+    overall ones. Transitions that are not finite are left out. The model has a single world: it does not distinguish
+    epistemic from aleatoric uncertainty, and reports all of it as aleatoric.
     """
 
     change: Float[Array, "s c o"]
@@ -31,6 +31,7 @@ class CellDynamics(AbstractDynamics):
         cls, task: Task, rows: Transition, mask: Bool[Array, "b"], grid: Grid, actions: DiscreteActions
     ) -> "CellDynamics":
         """From the transitions where `mask` holds; without any, a change of 0 with variance 1."""
+        mask = mask & rows.finite
         features = Features.of(task)
         changes = jax.vmap(features.target)(rows.obs, rows.next_obs)
         changes = jnp.where(mask[:, None], changes, 0.0)

@@ -76,7 +76,7 @@ def _outcomes(
     def from_cell(cell: Int[Array, ""]) -> tuple[Array, Array, Array]:
         keys = jax.random.split(jax.random.fold_in(key, cell), samples)  # the same for all actions of a cell
         sampled = jax.vmap(once, (0, None, None))
-        return jax.vmap(lambda action: sampled(keys, cell, action))(actions.table)
+        return jax.vmap(lambda index: sampled(keys, cell, actions.at(index)))(jnp.arange(actions.count))
 
     return jax.lax.map(from_cell, jnp.arange(grid.count), batch_size=1024)
 
@@ -93,8 +93,10 @@ def counted(
     """The MDP whose outcomes of a cell and action are those of the recorded transitions, equally likely.
 
     A recorded action counts as the nearest discrete action. A pair without data terminates with reward `unvisited`: a
-    high one is optimism, which makes a greedy policy explore, a low one is caution.
+    high one is optimism, which makes a greedy policy explore, a low one is caution. Transitions that are not finite are
+    left out.
     """
+    mask = mask & rows.finite
     cell = jax.vmap(grid.cell)
     pair = cell(rows.obs) * actions.count + jax.vmap(actions.nearest)(rows.action)
     pairs = grid.count * actions.count

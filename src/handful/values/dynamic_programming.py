@@ -139,8 +139,7 @@ def _improve(mdp: FiniteMDP, q_of: Callable[[Float[Array, "s c"]], Float[Array, 
         action, stored, _, evaluated, _ = carry
         stored = jnp.where((evaluated & (evaluated - 1)) == 0, action, stored)
         q = q_of(jax.nn.one_hot(action, mdp.action_count))
-        current = jnp.take_along_axis(q, action[:, None], axis=1)[:, 0]
-        improved = jnp.where(q.max(1) > current, jnp.argmax(q, axis=1), action)
+        improved = jnp.argmax(q, axis=1)
         repeated = (improved == action).all() | (improved == stored).all()
         return improved, stored, q, evaluated + 1, repeated
 

@@ -1,5 +1,6 @@
 """Features for linear value functions: cells of a table, tiles, cosines."""
 
+import math
 from abc import abstractmethod
 
 import equinox as eqx
@@ -12,6 +13,7 @@ from handful.errors import InputError
 from handful.task import Task
 
 MAX_FEATURES = 10_000_000  # weights of five actions for each take 200 MB
+MAX_WEIGHTS = 5 * MAX_FEATURES
 
 
 class Active(eqx.Module):
@@ -42,6 +44,15 @@ class AbstractFeatures(eqx.Module):
     def check(self, task: Task) -> None:
         """Raises `InputError` if the task's observations have another size."""
         self.grid.check(task)
+
+    def weights(self, value: Float[Array, ""], actions: int) -> Float[Array, "f c"]:
+        """Weights that give every action the value `value` everywhere. Raises `InputError` if they are too many."""
+        if self.count * actions > MAX_WEIGHTS:
+            raise InputError(
+                f"features x actions may be {MAX_WEIGHTS} at most, got {self.count} features and {actions} actions; "
+                "use fewer features, or a network, as in dqn or ppo"
+            )
+        return jnp.broadcast_to(self.constant(value)[:, None], (self.count, actions))
 
 
 class Cells(AbstractFeatures):
@@ -95,7 +106,7 @@ class Tiles(AbstractFeatures):
 
     @property
     def count(self) -> int:
-        return self.tilings * int(np.prod(self._shape, dtype=float))
+        return self.tilings * math.prod(self._shape)
 
     def __call__(self, obs: Float[Array, "o"]) -> Active:
         tiling, axis = np.arange(self.tilings)[:, None], np.arange(len(self.grid.axes))
@@ -142,7 +153,7 @@ class Fourier(AbstractFeatures):
     @property
     def count(self) -> int:
         """The number of products of one wave per axis."""
-        return int(np.prod(self._factors, dtype=float))
+        return math.prod(self._factors)
 
     def __call__(self, obs: Float[Array, "o"]) -> Active:
         shares = self.grid.place(obs) / jnp.array(self.grid.shape)

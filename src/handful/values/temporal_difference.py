@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from handful.agent import AbstractAgent, Metrics
-from handful.fields import Real, Whole, check_within, real, whole
+from handful.fields import Real, Whole, check_finite, check_within, real, whole
 from handful.policies.discrete_actions import DiscreteActions, EpsilonGreedy
 from handful.task import Task
 from handful.types import Batch
@@ -122,13 +122,13 @@ class TemporalDifference(AbstractAgent):
         _check(self)
         check_within(self, "epsilon", 0.0, 1.0)
         check_within(self, "exploration_steps", 0.0)
+        check_finite(self, "initial_value")
 
     def init(self, key: PRNGKeyArray, task: Task) -> TDState:
         """Raises `InputError` if the actions are continuous and `bins_per_dim` is not given."""
         self.features.check(task)
         actions = DiscreteActions.of(task, self.bins_per_dim)
-        column = self.features.constant(self.initial_value)[:, None]
-        weights = jnp.broadcast_to(column, (self.features.count, actions.count))
+        weights = self.features.weights(self.initial_value, actions.count)
         rows = DiscreteTransition.zeros(task.obs_size, (self.num_envs,))
         pending = Pending(rows, jnp.zeros(self.num_envs, bool))
         return TDState(LinearQ(weights, self.features), actions, pending, jnp.zeros((), int))
@@ -274,4 +274,5 @@ def _check(agent: "TemporalDifference | TD0") -> None:
         check_within(agent, name, 1.0)
     check_within(agent, "discount", 0.0, 1.0)
     check_within(agent, "learning_rate", 0.0)
+    check_within(agent, "learning_rate", 0.0, 1.0)  # a share of the error
     check_within(agent, "lr_halving_steps", 0.0, least_excluded=True)

@@ -31,5 +31,4 @@ class DiscreteTransition(Module):
         rows = batch.transitions
         discrete = cls(rows.obs, jnp.argmax(rows.action, -1), rows.reward, rows.next_obs, rows.terminated)
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), discrete)
-        finite = jnp.isfinite(flat.obs).all(-1) & jnp.isfinite(flat.next_obs).all(-1) & jnp.isfinite(flat.reward)
-        return flat, batch.valid.reshape(-1) & finite
+        return flat, (batch.valid & rows.finite).reshape(-1)
