@@ -124,7 +124,7 @@ def test_flags_in_every_spelling(tmp_path, yes, no):
     ("obs0,action0,trial\n1,2,0\n3,4,1e300\n", "integer of at least 0"),
     ("obs0,action0,trial\n1,2,0\n3,4,\n", "it is nan"),
     ("obs0,obs1,next_obs0,action0\n1,2,3,4\n3,4,5,6\n", "as many columns of next_obs as of obs, 2, got 1"),
-    ("obs0,action0,time\n1,2,0\n3,4,1\n5,6,2\n7,8,12\n1,2,112\n", "one common step apart, and those of the column time"),
+    ("obs0,action0,time\n1,2,0\n3,4,1\n5,6,2\n7,8,12\n1,2,112\n", "one common step apart, .* column time differ"),
     (b"PK\x03\x04\0\0\0\0", "cannot be read as a .csv"),
 ])  # fmt: skip
 def test_what_is_refused(tmp_path, text, said):
@@ -146,7 +146,7 @@ TWO = [[(1, 2), (2, 3)], [(5, 6), (6, 7)]]
 
 @pytest.mark.parametrize(("text", "cause"), [
     (rows("time", "1,0,0.1", "2,0,0.2", "3,0,0.3", "5,0,0.6", "6,0,0.7", "7,0,0.8"), "1 jumps of time"),
-    (rows("Time [s]", "1,0,0.1", "2,0,0.2", "3,0,0.3", "5,0,0", "6,0,0.1", "7,0,0.2"), "1 jumps of Time"),
+    (rows("Time [s]", "1,0,1", "2,0,2", "3,0,3", "5,0,1", "6,0,2", "7,0,3"), "1 jumps of Time"),
     (rows("t", "1,0,1", "2,0,2", "3,0,3", "5,0,3", "6,0,4", "7,0,5"), "1 jumps of t"),
     (rows("stamp", *(f"{i},0,2024-03-01T23:59:{50 + i:02d}" for i in (1, 2, 3, 5, 6, 7))), "1 jumps of stamp"),
     (rows("time", *(f"{i},0,23:59:{50 + i:02d}.5" for i in (1, 2, 3, 5, 6, 7))), "1 jumps of time"),

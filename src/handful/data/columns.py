@@ -203,7 +203,7 @@ def _absurd(values: np.ndarray) -> np.ndarray:
 def _finite(values: np.ndarray, *, each: bool = False) -> np.ndarray:
     """True for rows, or each value, that are finite in the default float type."""
     fine = np.abs(values) <= float(jnp.finfo(jnp.zeros(()).dtype).max)
-    return fine if each else fine.all(tuple(range(1, values.ndim)))
+    return fine if each else np.asarray(fine.all(tuple(range(1, values.ndim))))
 
 
 def _check_resolved(path: Path, trials: dict[int, dict[str, np.ndarray]], names: tuple[str, ...] | None) -> list[str]:

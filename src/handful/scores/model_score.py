@@ -155,7 +155,7 @@ def _score(predicted: OneStepPrediction) -> OneStepScore:
         nrmse=metrics.nrmse(error, one),
         r2=metrics.r2(error, change),
         nll=nll,
-        nll_matched=metrics.nll_gaussian(error, jnp.zeros_like(error), jnp.sqrt(total)).mean(0),
+        nll_matched=metrics.nll_gaussian(error, jnp.zeros_like(error), jnp.maximum(jnp.sqrt(total), FLOOR)).mean(0),
         skill=metrics.constant_nll(one) - nll,
         crps=metrics.crps_mixture(change, *mixture).mean(0),
         ece=metrics.ece(pit),
