@@ -212,6 +212,7 @@ def test_other_files_are_refused(tmp_path):
     ({"obs": np.float64(3.0), "action": ACTION}, r"rows and columns, got shape \(\)"),
     ({"obs": OBS[:, :0], "action": ACTION}, "must have columns"),
     ({"obs": OBS, "action": ACTION, "truncated": np.zeros(8)}, "8 of truncated"),
+    ({"obs": OBS, "action": ACTION, "time": np.arange(4.0)}, "4 of time"),
     ({"obs": OBS, "action": ACTION, "done": np.array(["no"] * 9)}, "done must have one number per row"),
     ({"obs": OBS, "action": ACTION, "trial": TRIAL * 1e300}, "trial must be an integer"),
 ])  # fmt: skip
@@ -246,6 +247,7 @@ def test_other_arrays_of_an_archive_are_not_read(tmp_path):
 @pytest.mark.parametrize("clock", [
     {"time": np.array([1, 2, 3, 4, 7, 8, 9, 10, 11]) / 10},
     {"stamp": np.array([1, 2, 3, 4, 7, 8, 9, 10, 11]).astype("datetime64[ms]")},
+    {"t": np.array([f"2024-03-01T10:00:{second:02d}" for second in (1, 2, 3, 4, 7, 8, 9, 10, 11)])},
     {"truncated": np.arange(9) == 3},
     {"done": np.arange(9) == 3},
     {"terminated": (np.arange(9) == 3).astype(float)},
@@ -257,7 +259,7 @@ def test_arrays_are_cut_at_jumps_and_ends(tmp_path, clock, whole):
     assert [len(trial.reward) for trial in log.trials.values()] == ([4, 5] if whole else [3, 4])
     near(log.trials[1].obs, OBS[4:] if whole else OBS[4:-1])
     assert log.trials[0].truncated[-1] != (whole and "terminated" in clock)
-    assert log.notes[0].startswith("The rows were cut into 2 trials, also at 1 ")
+    assert log.notes[0].startswith("The rows were cut into 2 trials, also at ")
 
 
 def test_the_last_observation_may_stand_after_the_end(tmp_path):
@@ -274,7 +276,7 @@ def test_absurd_values_are_left_out_and_told(tmp_path, name, value):
     arrays[name][5 if name == "reward" else (5, 1)] = value
     log = load_log(archive(tmp_path, **arrays))
     near(log.trials[0].obs, np.delete(OBS, 5, 0))
-    assert f"1 values of {name.removeprefix('next_')} were left out" in log.notes[0]
+    assert f"Values of {name.removeprefix('next_')} were left out (1)" in log.notes[0]
     assert f"{value:.3g}" in log.notes[0]
     assert "1 of 9 transitions" in log.notes[1]
 
@@ -312,7 +314,7 @@ def test_what_only_trembles_below_the_resolution_counts_as_constant_and_is_told(
     obs[:, 2] = 0.5 + 1e-10 * OBS[:, 2]
     log = load_log(archive(tmp_path, obs=obs, action=ACTION))
     assert len(set(np.asarray(log.trials[0].obs[:, 2]).tolist())) == 1
-    assert log.notes[0].startswith("Obs 2 is below the resolution: its values near 0.5")
+    assert log.notes[0].startswith("Entry obs 2 is below the resolution: its values near 0.5")
     assert log.notes[0].endswith("it counts as constant.")
 
 

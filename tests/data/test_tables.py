@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from handful.data.columns import is_clock
 from handful.data.loaders import load_log
 from handful.errors import InputError
 
@@ -102,7 +103,7 @@ def test_missing_values(tmp_path, word):
 
 def test_other_words_are_named(tmp_path):
     log = log_of(tmp_path, "obs0,action0\n1,2\n3 m,4\n5,6\n7,8\n")
-    assert log.notes[0] == "1 cells hold no number, such as '3 m' in row 3."
+    assert log.notes[0] == "Cells hold no number (1), such as '3 m' in row 3."
 
 
 @pytest.mark.parametrize(("yes", "no"), [
@@ -122,7 +123,7 @@ def test_flags_in_every_spelling(tmp_path, yes, no):
     ("obs0,action0,trial\n1,2,0\n3,4,-1\n", "in row 2 of the data it is -1"),
     ("obs0,action0,trial\n1,2,0.5\n3,4,0.5\n", "integer of at least 0"),
     ("obs0,action0,trial\n1,2,0\n3,4,1e300\n", "integer of at least 0"),
-    ("obs0,action0,trial\n1,2,0\n3,4,\n", "it is nan"),
+    ("obs0,action0,trial\n1,2,0\n3,4,\n", "it is no number"),
     ("obs0,obs1,next_obs0,action0\n1,2,3,4\n3,4,5,6\n", "as many columns of next_obs as of obs, 2, got 1"),
     ("obs0,action0,time\n1,2,0\n3,4,1\n5,6,2\n7,8,12\n1,2,112\n", "one common step apart, .* column time differ"),
     (b"PK\x03\x04\0\0\0\0", "cannot be read as a .csv"),
@@ -145,17 +146,18 @@ TWO = [[(1, 2), (2, 3)], [(5, 6), (6, 7)]]
 
 
 @pytest.mark.parametrize(("text", "cause"), [
-    (rows("time", "1,0,0.1", "2,0,0.2", "3,0,0.3", "5,0,0.6", "6,0,0.7", "7,0,0.8"), "1 jumps of time"),
-    (rows("Time [s]", "1,0,1", "2,0,2", "3,0,3", "5,0,1", "6,0,2", "7,0,3"), "1 jumps of Time"),
-    (rows("t", "1,0,1", "2,0,2", "3,0,3", "5,0,3", "6,0,4", "7,0,5"), "1 jumps of t"),
-    (rows("stamp", *(f"{i},0,2024-03-01T23:59:{50 + i:02d}" for i in (1, 2, 3, 5, 6, 7))), "1 jumps of stamp"),
-    (rows("time", *(f"{i},0,23:59:{50 + i:02d}.5" for i in (1, 2, 3, 5, 6, 7))), "1 jumps of time"),
-    (rows("step", *(f"{i},0,{i}" for i in (1, 2, 3, 5, 6, 7))), "1 jumps of step"),
-    (rows("trial", "1,0,0", "2,0,0", "3,0,0", "", "5,0,0", "6,0,0", "7,0,0"), "1 blank lines"),
-    (rows("trial", "1,0,0", "2,0,0", "3,0,0", ",,", "5,0,0", "6,0,0", "7,0,0"), "1 blank lines"),
-    (rows("terminated", "1,0,0", "2,0,0", "3,0,1", "5,0,0", "6,0,0", "7,0,0"), "1 ends in the middle"),
-    (rows("truncated", "1,0,no", "2,0,no", "3,0,yes", "5,0,no", "6,0,no", "7,0,no"), "1 ends in the middle"),
-    (rows("Done", "1,0,False", "2,0,", "3,0,True", "5,0,False", "6,0,False", "7,0,"), "1 ends in the middle"),
+    (rows("time", "1,0,0.1", "2,0,0.2", "3,0,0.3", "5,0,0.6", "6,0,0.7", "7,0,0.8"), "jumps of time"),
+    (rows("Time [s]", "1,0,1", "2,0,2", "3,0,3", "5,0,1", "6,0,2", "7,0,3"), "jumps of Time"),
+    (rows("t", "1,0,1", "2,0,2", "3,0,3", "5,0,3", "6,0,4", "7,0,5"), "jumps of t"),
+    (rows("stamp", *(f"{i},0,2024-03-01T23:59:{50 + i:02d}" for i in (1, 2, 3, 5, 6, 7))), "jumps of stamp"),
+    (rows("time", *(f"{i},0,23:59:{50 + i:02d}.5" for i in (1, 2, 3, 5, 6, 7))), "jumps of time"),
+    (rows("step", *(f"{i},0,{i}" for i in (1, 2, 3, 5, 6, 7))), "jumps of step"),
+    (rows("trial", "1,0,0", "2,0,0", "3,0,0", "", "5,0,0", "6,0,0", "7,0,0"), "blank lines"),
+    (rows("trial", "1,0,0", "2,0,0", "3,0,0", "obs0,action0,trial", "5,0,0", "6,0,0", "7,0,0"), "headers"),
+    (rows("trial", "1,0,0", "2,0,0", "3,0,0", ",,", "5,0,0", "6,0,0", "7,0,0"), "blank lines"),
+    (rows("terminated", "1,0,0", "2,0,0", "3,0,1", "5,0,0", "6,0,0", "7,0,0"), "ends in the middle"),
+    (rows("truncated", "1,0,no", "2,0,no", "3,0,yes", "5,0,no", "6,0,no", "7,0,no"), "ends in the middle"),
+    (rows("Done", "1,0,False", "2,0,", "3,0,True", "5,0,False", "6,0,False", "7,0,"), "ends in the middle"),
 ])  # fmt: skip
 def test_rows_are_not_joined_across_borders(tmp_path, text, cause):
     log = log_of(tmp_path, text)
@@ -164,6 +166,7 @@ def test_rows_are_not_joined_across_borders(tmp_path, text, cause):
     (note,) = [note for note in log.notes if "cut into" in note]
     assert note.startswith("The rows were cut into 2 trials, also at ")
     assert cause in note
+    assert "(1)" in note
 
 
 def test_trial_numbers_that_start_again_are_further_trials(tmp_path):
@@ -172,7 +175,7 @@ def test_trial_numbers_that_start_again_are_further_trials(tmp_path):
     assert {number: trial.obs[:, 0].tolist() for number, trial in log.trials.items()} == {
         4: [0], 7: [2], 8: [4], 9: [6],
     }  # fmt: skip
-    assert log.notes == ("The rows were cut into 4 trials, also at 2 returns to an earlier trial number.",)
+    assert log.notes == ("The rows were cut into 4 trials, also at returns to earlier trial numbers (2).",)
 
 
 def test_trials_whose_rows_alternate_are_told_apart(tmp_path):
@@ -190,3 +193,15 @@ def test_next_obs_of_a_table(tmp_path):
 def test_names_without_their_prefix(tmp_path):
     log = log_of(tmp_path, "Obs speed,observation_height,OBS_3,action\n1,2,3,4\n1,2,3,4\n")
     assert log.names == ("speed", "height", "OBS_3")
+
+
+@pytest.mark.parametrize(
+    "name", ["time", " Time [s]", "t (ms)", "STAMP", "time stamp", "timestamp_us", "time_s", "step"]
+)
+def test_names_of_clocks(name):
+    assert is_clock(name)
+
+
+@pytest.mark.parametrize("name", ["step_ms", "temperature", "torque", "time_limit", "obs time", "trial", "steps", "T1"])
+def test_names_of_no_clocks(name):
+    assert not is_clock(name)

@@ -34,16 +34,20 @@ def read_archive(path: Path, number: int | None = None) -> Columns:
         arrays["trial"] = np.full(count, number)
     single = {name: _single(arrays, name, count) for name in ("trial", "reward", "terminated")}
     ends = {name: _single(arrays, name, count) for name in ENDS if name in arrays}
-    clocks = {name: _seconds(values) for name, values in arrays.items() if is_clock(name)}
-    lengths = {"obs": len(obs), "action": count} | {name: len(values) for name, values in (single | ends).items()}
+    clocks = {name: _seconds(values) for name, values in arrays.items() if is_clock(name) and values.ndim == 1}
+    clocks = {name: clock[:count] if len(clock) == count + 1 else clock for name, clock in clocks.items()}
+    lengths = {"obs": len(obs), "action": count} | {
+        name: len(values) for name, values in (single | ends | clocks).items()
+    }
     lengths |= {} if next_obs is None else {"next_obs": len(next_obs)}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{length} of {name}" for name, length in lengths.items())
         raise InputError(f"{path} must contain equally many rows of each array, and it contains {found}")
     if next_obs is not None and next_obs.shape != obs.shape:
         raise InputError(f"{path}: next_obs must have the shape of obs {obs.shape}, got {next_obs.shape}")
-    breaks = {f"jumps of {name}": jumps(path, name, clock[:count]) for name, clock in clocks.items()}
-    breaks = {cause: broken for cause, broken in breaks.items() if len(broken) == count}
+    breaks = {
+        f"jumps of {name}": jumps(path, name, clock) for name, clock in clocks.items() if np.isfinite(clock).any()
+    }
     ended = np.any([*(values > 0 for values in ends.values()), np.zeros(count, bool)], axis=0)
     ended = ended & (number is None)
     trial = trial_numbers(path, single["trial"])
@@ -93,9 +97,11 @@ def _single(arrays: dict[str, np.ndarray], name: str, count: int) -> np.ndarray:
 
 
 def _seconds(values: np.ndarray) -> np.ndarray:
-    """A clock as numbers; one without a time stays empty, so that it is not used."""
-    if values.ndim != 1 or values.dtype.kind not in "iufmM":
-        return np.zeros(0)
+    """A clock as numbers, in any unit; NaN where there is no time."""
+    try:
+        values = values.astype("datetime64[us]") if values.dtype.kind in "US" else values
+    except ValueError:  # words that are no times
+        return np.full(len(values), np.nan)
     if values.dtype.kind in "mM":
         return np.where(np.isnat(values), np.nan, values.astype("int64").astype(float))
-    return values.astype(float)
+    return values.astype(float) if values.dtype.kind in "iuf" else np.full(len(values), np.nan)

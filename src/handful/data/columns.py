@@ -12,7 +12,7 @@ from handful.errors import InputError
 from handful.types import Transition
 
 MOST_NUMBERS = 100_000_000  # of a file: 0.8 GB in double precision, of which a few copies are held
-CLOCK = r"(time|t|(time[ _]?)?stamp|step|frame)([\s_]*[\[(].*|[ _](s|ms|us|ns|sec|seconds))?"
+CLOCK = r"step|frame|(time|t|(time[ _]?)?stamp)([\s_]*[\[(].*|[ _](s|ms|us|ns|sec|seconds))?"
 FAR = 0.5  # [usual steps] by which a step of the clock may differ from the usual one
 LARGEST = float(np.sqrt(np.finfo(np.float32).max))  # no variance of anything larger exists in single precision
 RESOLVED = 0.01  # rounding over change, root mean square: at this ratio R2 is off by 1e-4
@@ -64,8 +64,9 @@ def trials_of(path: Path, rows: Columns, names: tuple[str, ...] | None) -> tuple
             trials[number] = {name: value[finite] for name, value in one.items()}
     lost = f"{dropped} of {total} transitions are not finite and were left out."
     if not trials:
-        reasons = "; ".join([f"{dropped} of {total} are not finite", *(note.rstrip(".") for note in cuts + notes)])
-        raise InputError(f"{path} contains no valid transition: {reasons}")
+        few = [] if total else ["each step needs two rows of one trial"]
+        reasons = [f"{dropped} of {total} are not finite", *few, *(note.rstrip(".") for note in cuts + notes)]
+        raise InputError(f"{path} contains no valid transition: {'; '.join(reasons)}")
     unresolved = _check_resolved(path, trials, names)
     kept = {number: _transitions(one) for number, one in trials.items()}
     return kept, [*cuts, *notes, *([lost] if dropped else []), *unresolved]
@@ -95,7 +96,7 @@ def trial_numbers(path: Path, trial: np.ndarray) -> np.ndarray:
         row = int(np.argmax(wrong))
         raise InputError(
             f"{path}: trial must be an integer of at least 0 and at most {MOST_TRIAL} in each row, and in row "
-            f"{row + 1} of the data it is {trial[row]:g}"
+            f"{row + 1} of the data it is {'no number' if np.isnan(trial[row]) else f'{trial[row]:g}'}"
         )
     return trial.astype(int)
 
@@ -132,7 +133,7 @@ def _cut(rows: Columns) -> tuple[dict[int, np.ndarray], list[str]]:
         found.append((cause, int((broken & ~begins).sum())))
         begins |= broken
     flagged = _after_end(rows.ended[order], begins, last=rows.next_obs is not None)
-    found.append(("ends in the middle of a trial", int((flagged & ~begins).sum())))
+    found.append(("ends in the middle of trials", int((flagged & ~begins).sum())))
     begins |= flagged
     pieces: dict[int, np.ndarray] = {}
     further = iter(range(int(rows.trial.max(initial=-1)) + 1, MOST_TRIAL))
@@ -141,8 +142,8 @@ def _cut(rows: Columns) -> tuple[dict[int, np.ndarray], list[str]]:
             number = int(rows.trial[piece[0]])
             pieces[next(further) if number in pieces else number] = piece
     again = int(changes.sum()) - len(np.unique(rows.trial))
-    found.append(("returns to an earlier trial number", again))
-    causes = [f"{number} {cause}" for cause, number in found if number]
+    found.append(("returns to earlier trial numbers", again))
+    causes = [f"{cause} ({number})" for cause, number in found if number]
     if causes:
         notes.append(f"The rows were cut into {len(pieces)} trials, also at {' and '.join(causes)}.")
     return pieces, notes
@@ -168,9 +169,10 @@ def _cleared(rows: Columns) -> tuple[Columns, list[str]]:
     for name, values in numbers.items():
         wrong = _absurd(values)
         if wrong.any():
+            count = int(wrong.reshape(len(wrong), -1).any(1).sum())
             notes.append(
-                f"{int(wrong.any(tuple(range(1, wrong.ndim))).sum())} values of {name} were left out, since all others "
-                f"vanish beside them or no square of them exists, such as {values[wrong][0]:.3g}."
+                f"Values of {name} were left out ({count}), since all others vanish beside them or no square of them "
+                f"exists, such as {values[wrong][0]:.3g}."
             )
             numbers[name] = np.where(wrong, np.nan, values)
     if rows.next_obs is not None:
@@ -231,7 +233,7 @@ def _unresolved(
     size = np.abs(values).max(0)
     resolution = jnp.finfo(dtype).eps * size
     for index in np.flatnonzero(rounding > RESOLVED * change):
-        what = f"{labels[index]} is below the resolution: its values near {size[index]:.6g} change by about "
+        what = f"entry {labels[index]} is below the resolution: its values near {size[index]:.6g} change by about "
         what += f"{change[index]:.2g}, and {dtype} resolves {resolution[index]:.2g}"
         if np.ptp(values[:, index]) > 2 * resolution[index]:
             raise InputError(f"{path}: {what}; subtract a constant from this column, or use double precision")

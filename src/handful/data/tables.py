@@ -52,7 +52,7 @@ def read_table(path: Path) -> tuple[Columns, tuple[str, ...], list[str]]:
     taken = {*numeric, *(of[name][0] for name in flags)}
     unused = [name for index, name in enumerate(header) if index not in taken and name]
     notes += [f"Unused columns: {', '.join(unused)}."] if unused else []
-    notes += [f"{len(words)} cells hold no number, such as {words[0][1]!r} in row {words[0][0]}."] if words else []
+    notes += [f"Cells hold no number ({len(words)}), such as {words[0][1]!r} in row {words[0][0]}."] if words else []
     breaks, more = _breaks(path, header, body, cells)
     rows = Columns(
         table[:, of["obs"]], table[:, of["action"]], table[:, of["next_obs"]] if of["next_obs"] else None,
@@ -138,7 +138,10 @@ def _header(
     while header and not header[-1]:
         header.pop()
     comment = lambda cell: cell.startswith("#") and cell.lower() not in MISSING
-    body = [(number, line) for number, line in lines[at + 1 :] if not (line and comment(line[0]))]
+    again = lambda line: line == lines[at][1]  # where files were joined
+    body = [
+        (number, [] if again(line) else line) for number, line in lines[at + 1 :] if not line or not comment(line[0])
+    ]
     body = [(number, line[: len(header)] if not any(line[len(header) :]) else line) for number, line in body]
     uneven = next(((number, len(line)) for number, line in body if line and len(line) != len(header)), None)
     if not _names_both(header):
@@ -206,6 +209,8 @@ def _numbers(
 
 def _decimal_comma(path: Path, texts: set[str]) -> bool:
     """Whether a comma is the decimal mark. Raises `InputError` if it may be, or if points are too."""
+    if not any("," in text or text.count(".") > 1 for text in texts):
+        return False
     grouped = {text: bool(_BY_COMMA.fullmatch(text)) for text in texts if "," in text}
     comma = [text for text, thousands in grouped.items() if _COMMA.fullmatch(text) and not thousands]
     comma += [text for text in texts if _BY_POINT.fullmatch(text) and ("," in text or text.count(".") > 1)]
@@ -266,7 +271,7 @@ def _breaks(
     blank_lines = np.array(below) & (np.arange(len(below)) > 0)
     if blank_lines[1:].all():  # the file has double spacing
         blank_lines = np.zeros(len(below), bool)
-    breaks, notes = {"blank lines": blank_lines}, []
+    breaks, notes = {"blank lines or headers": blank_lines}, []
     for index, name in enumerate(header):
         if is_clock(_bare(name)):
             clock = _clock(path, [line[index] for _, line in cells])
