@@ -1,5 +1,7 @@
 """Logs from files: what is read, what is left out and reported, what is refused."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -199,3 +201,129 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "log.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"cannot be read as a \.csv"):
         load_log(tmp_path / "log.csv")
+
+
+@pytest.mark.parametrize(("arrays", "said"), [
+    ({"obs": OBS + 1j, "action": ACTION}, r"obs must be real with rows and columns, got shape \(9, 3\) of complex128"),
+    ({"obs": OBS, "action": ACTION, "reward": REWARD + 0j}, "reward must have one number per row, .* complex128"),
+    ({"obs": np.array([OBS, None], object), "action": ACTION}, "obs holds Python objects"),
+    ({"obs": OBS.astype("datetime64[s]"), "action": ACTION}, "obs must be numeric .* datetime64"),
+    ({"obs": np.zeros(9, [("x", float)]), "action": ACTION}, "obs must be numeric"),
+    ({"obs": np.float64(3.0), "action": ACTION}, r"rows and columns, got shape \(\)"),
+    ({"obs": OBS[:, :0], "action": ACTION}, "must have columns"),
+    ({"obs": OBS, "action": ACTION, "truncated": np.zeros(8)}, "8 of truncated"),
+    ({"obs": OBS, "action": ACTION, "time": np.arange(4.0)}, "4 of time"),
+    ({"obs": OBS, "action": ACTION, "done": np.array(["no"] * 9)}, "done must have one number per row"),
+    ({"obs": OBS, "action": ACTION, "trial": TRIAL * 1e300}, "trial must be an integer"),
+])  # fmt: skip
+def test_arrays_of_other_kinds_are_refused(tmp_path, arrays, said):
+    with pytest.raises(InputError, match=said):
+        load_log(archive(tmp_path, **arrays))
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int16, np.uint64, np.float16, np.longdouble])
+def test_arrays_of_every_kind_of_number(tmp_path, dtype):
+    obs = np.arange(18).reshape(9, 2).astype(dtype)
+    log = load_log(archive(tmp_path, Obs=obs, ACTION=ACTION))
+    near(log.trials[0].obs, obs[:-1].astype(float))
+
+
+def test_an_archive_that_is_too_large_is_refused_before_it_is_unpacked(tmp_path):
+    """13 MB of an archive hold 3 GB of zeros; here the head alone says so, and there is nothing behind it."""
+    path = archive(tmp_path, action=ACTION)
+    with zipfile.ZipFile(path, "a") as file, file.open("obs.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, {"descr": "<f8", "fortran_order": False, "shape": (10**8, 4)})
+    with pytest.raises(InputError, match="100000000 rows of 4 numbers, and at most 100000000 numbers"):
+        load_log(path)
+
+
+def test_other_arrays_of_an_archive_are_not_read(tmp_path):
+    path = archive(tmp_path, obs=OBS, action=ACTION)
+    with zipfile.ZipFile(path, "a") as file, file.open("video.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, {"descr": "<f8", "fortran_order": False, "shape": (10**8, 4)})
+    assert len(load_log(path).trials[0].reward) == 8
+
+
+@pytest.mark.parametrize("clock", [
+    {"time": np.array([1, 2, 3, 4, 7, 8, 9, 10, 11]) / 10},
+    {"stamp": np.array([1, 2, 3, 4, 7, 8, 9, 10, 11]).astype("datetime64[ms]")},
+    {"t": np.array([f"2024-03-01T10:00:{second:02d}" for second in (1, 2, 3, 4, 7, 8, 9, 10, 11)])},
+    {"truncated": np.arange(9) == 3},
+    {"done": np.arange(9) == 3},
+    {"terminated": (np.arange(9) == 3).astype(float)},
+])  # fmt: skip
+@pytest.mark.parametrize("whole", [True, False])
+def test_arrays_are_cut_at_jumps_and_ends(tmp_path, clock, whole):
+    """A gap of three rows is no step, whether or not the file says where each step leads."""
+    log = load_log(archive(tmp_path, obs=OBS, action=ACTION, **clock, **({"next_obs": OBS + 1} if whole else {})))
+    assert [len(trial.reward) for trial in log.trials.values()] == ([4, 5] if whole else [3, 4])
+    near(log.trials[1].obs, OBS[4:] if whole else OBS[4:-1])
+    assert log.trials[0].truncated[-1] != (whole and "terminated" in clock)
+    assert log.notes[0].startswith("The rows were cut into 2 trials, also at ")
+
+
+def test_the_last_observation_may_stand_after_the_end(tmp_path):
+    ends = np.isin(np.arange(9), [2, 7])  # the last but one of each trial
+    log = load_log(archive(tmp_path, obs=OBS, action=ACTION, trial=TRIAL, terminated=ends))
+    assert [trial.terminated.tolist() for trial in log.trials.values()] == [[0, 0, 1], [0, 0, 0, 1]]
+    assert log.notes == ()
+
+
+@pytest.mark.parametrize("value", [1e30, -3e38, 1e20, 1e13])
+@pytest.mark.parametrize("name", ["obs", "action", "reward", "next_obs"])
+def test_absurd_values_are_left_out_and_told(tmp_path, name, value):
+    arrays = {"obs": OBS.copy(), "action": ACTION.copy(), "reward": REWARD.copy(), "next_obs": OBS + 1}
+    arrays[name][5 if name == "reward" else (5, 1)] = value
+    log = load_log(archive(tmp_path, **arrays))
+    near(log.trials[0].obs, np.delete(OBS, 5, 0))
+    assert f"Values of {name.removeprefix('next_')} were left out (1)" in log.notes[0]
+    assert f"{value:.3g}" in log.notes[0]
+    assert "1 of 9 transitions" in log.notes[1]
+
+
+def test_rare_but_resolved_values_stay(tmp_path):
+    """A contact force that is mostly zero, an object that is mostly at rest, and a column of large numbers."""
+    obs = np.stack([np.eye(9)[4] * 1e9, 0.5 + 1e-12 * RNG.normal(size=9), 1e12 * RNG.normal(size=9)], 1)
+    obs[6, 1] += 0.1
+    log = load_log(archive(tmp_path, obs=obs, action=ACTION))
+    assert len(log.trials[0].reward) == 8
+
+
+@pytest.mark.parametrize("offset", [1e6, -4.5e6, 1e7])
+def test_an_offset_that_hides_the_changes_is_refused(tmp_path, offset):
+    """The changes are of size 3, of which float32 keeps less and less at such values."""
+    obs = OBS.copy()
+    obs[:, 1] += offset
+    with pytest.raises(
+        InputError, match=r"obs 1 is below the resolution: its values near .* change by about .*float32"
+    ):
+        load_log(archive(tmp_path, obs=0.01 * obs, action=ACTION))
+    with pytest.raises(InputError, match="action 1 is below the resolution"):
+        load_log(archive(tmp_path, obs=OBS, action=ACTION + np.array([0, offset])))
+
+
+def test_an_offset_that_is_resolved_changes_nothing(tmp_path):
+    counts = np.round(100 * OBS) + 4_500_000  # of an encoder: float32 holds them without rounding
+    log = load_log(archive(tmp_path, obs=counts, action=ACTION))
+    np.testing.assert_array_equal(np.diff(np.asarray(log.trials[0].obs, float), axis=0), np.diff(counts, axis=0)[:-1])
+    assert log.notes == ()
+
+
+def test_what_only_trembles_below_the_resolution_counts_as_constant_and_is_told(tmp_path):
+    obs = OBS.copy()
+    obs[:, 2] = 0.5 + 1e-10 * OBS[:, 2]
+    log = load_log(archive(tmp_path, obs=obs, action=ACTION))
+    assert len(set(np.asarray(log.trials[0].obs[:, 2]).tolist())) == 1
+    assert log.notes[0].startswith("Entry obs 2 is below the resolution: its values near 0.5")
+    assert log.notes[0].endswith("it counts as constant.")
+
+
+def test_trial_files_that_do_not_fit_each_other_are_refused(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    for number, columns in ((0, 3), (1, 2)):
+        np.savez(tmp_path / "checkpoints" / f"trial-{number:03d}.npz", obs=OBS[:, :columns], action=ACTION)
+    with pytest.raises(InputError, match=r"trial-001.npz and trial-000.npz must hold the same columns"):
+        load_log(tmp_path)
+    (tmp_path / "checkpoints" / "trial-001.npz").rename(tmp_path / "checkpoints" / "trial-x.npz")
+    with pytest.raises(InputError, match="trial- and a number"):
+        load_log(tmp_path)

@@ -4,14 +4,14 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-_ROUNDING = 1e-6  # relative: sums in float32 leave a constant with a std of about 1e-7 of its magnitude
-_LEAST_SIZE = 1e-6  # of the magnitude that rounding is relative to
+_ROUNDINGS = 2  # of the float type, relative to the magnitude: the most by which the values of a constant differ
 
 
 class Standardiser(eqx.Module):
-    """An affine map to mean zero and std one in each column.
+    """An affine map to mean zero and std one in each column, in any unit of the values.
 
-    A constant column has scale one, which avoids a division by zero.
+    A constant column, whose values differ by no more than the float type resolves at their magnitude, has scale one,
+    which avoids a division by zero.
     """
 
     mean: Float[Array, "d"]
@@ -27,14 +27,18 @@ class Standardiser(eqx.Module):
     ) -> "Standardiser":
         """Fits the rows where `mask` holds.
 
-        `size`: the magnitude of the values that were rounded, see `scale_of`; by default that of the mean, at least
-        one.
+        `size`: the magnitude of the values that were rounded, see `scale_of`; by default the greatest of the column.
         """
         weight = mask[:, None] / jnp.maximum(mask.sum(), 1)
-        mean = jnp.sum(jnp.where(mask[:, None], values, 0.0) * weight, axis=0)
+        rough = jnp.sum(jnp.where(mask[:, None], values, 0.0) * weight, axis=0)
+        # A second pass takes the rounding of a long sum out of the mean: a constant is then left with none.
+        mean = rough + jnp.sum(jnp.where(mask[:, None], values - rough, 0.0) * weight, axis=0)
         centred = jnp.where(mask[:, None], values - mean, 0.0)
-        std = jnp.sqrt(jnp.sum(centred**2 * weight, axis=0))
-        return cls(mean, scale_of(std, jnp.maximum(1.0, jnp.abs(mean)) if size is None else size))
+        largest = jnp.abs(centred).max(axis=0, initial=0.0)
+        unit = jnp.where(largest > 0, largest, 1.0)  # so that no square leaves the range of the float type
+        std = unit * jnp.sqrt(jnp.sum((centred / unit) ** 2 * weight, axis=0))
+        held = jnp.abs(jnp.where(mask[:, None], values, 0.0)).max(axis=0, initial=0.0)
+        return cls(mean, scale_of(std, held if size is None else size))
 
     def __call__(self, value: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
         return (value - self.mean) / self.std
@@ -48,4 +52,4 @@ def scale_of(std: Float[Array, "*d"], size: Float[Array, "d"]) -> Float[Array, "
 
     `size`: the greatest magnitude of the values that were rounded: of a difference, that of its operands.
     """
-    return jnp.where(std <= _ROUNDING * jnp.maximum(size, _LEAST_SIZE), 1.0, std)
+    return jnp.where(std <= _ROUNDINGS * jnp.finfo(std.dtype).eps * size, 1.0, std)

@@ -44,7 +44,8 @@ def one_step(
     scale = jnp.maximum(scale, LEAST_CHANGE * size)
     each = in_worlds(key, model, rows.obs, rows.action)
     error = shorter_way(rows.next_obs - each.mean, angles) / scale
-    nll = nll_mixture(jnp.zeros_like(error[0]), error, jnp.sqrt(each.aleatoric) / scale)
+    std = jnp.maximum(jnp.sqrt(each.aleatoric) / scale, FLOOR)
+    nll = nll_mixture(jnp.zeros_like(error[0]), error, std)
     return OneStep(_mean(nll, valid), infinite(jnp.sqrt(_mean(error.mean(0) ** 2, valid))))
 
 
@@ -71,10 +72,10 @@ def in_worlds(
 def nll_mixture(y: Float[Array, "*b"], mean: Float[Array, "m *b"], std: Float[Array, "m *b"]) -> Float[Array, "*b"]:
     """Negative log of the mean density over members [nats]: a log-mean-exp, not a mean of logs.
 
-    Stds are at least `FLOOR`; if a member is not finite the score is infinite.
+    If a member is not finite, or its std is zero, the score is infinite.
     """
-    finite = (jnp.isfinite(mean) & jnp.isfinite(std)).all(0)
-    density = logsumexp(norm.logpdf(y, mean, jnp.maximum(std, FLOOR)), axis=0)
+    finite = (jnp.isfinite(mean) & jnp.isfinite(std) & (std > 0)).all(0)
+    density = logsumexp(norm.logpdf(y, mean, std), axis=0)
     return infinite(jnp.where(finite, jnp.log(mean.shape[0]) - density, jnp.inf))
 
 

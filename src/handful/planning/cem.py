@@ -31,10 +31,11 @@ class CEM(AbstractCentredPlanner):
 
     Samples are truncated at two stds, and the variance is limited so that they stay within the action limits.
     `new = smoothing * old + (1 - smoothing) * elites`, for mean and (biased) variance. The state stays as it is once
-    the largest variance is at most `converged`.
+    no variance is above `converged`, in squared half-ranges of its action.
 
     Source: [Chua18] appendix A.3 and the released code. Deviates: after a shift the last action is the middle of the
-    limits (zero in all of PETS's tasks); candidates with a non-finite value are never elites.
+    limits (zero in all of PETS's tasks); candidates with a non-finite value are never elites; `converged` is relative
+    to the limits, and that of the release where they are -1 and 1.
     """
 
     horizon: int = eqx.field(static=True, default=25)
@@ -42,7 +43,7 @@ class CEM(AbstractCentredPlanner):
     elites: int | None = eqx.field(static=True, default=None)  # a tenth of the candidates by default
     iterations: int = eqx.field(static=True, default=5)
     smoothing: Real = real(0.1)
-    converged: Real = real(1e-3)
+    converged: Real = real(1e-3)  # [half-ranges^2]
 
     def __check_init__(self) -> None:
         check_sizes(self, self.candidates, self.elite_count)
@@ -69,7 +70,8 @@ class CEM(AbstractCentredPlanner):
         plans = state.mean + std * noise
         elites, finite, info = elites_of(plans, problem.evaluate(world_key, obs, plans), self.elite_count)
         mean, var = mean_and_variance(elites, finite)
-        keep = jnp.where(finite.any() & (state.var.max() > self.converged), self.smoothing, 1.0)
+        unsettled = (state.var > self.converged * ((task.high - task.low) / 2) ** 2).any()
+        keep = jnp.where(finite.any() & unsettled, self.smoothing, 1.0)
         return CEMState(keep * state.mean + (1 - keep) * mean, keep * state.var + (1 - keep) * var), info
 
     def plan(self, state: CEMState) -> Float[Array, "h a"]:

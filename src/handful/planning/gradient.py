@@ -16,6 +16,10 @@ from handful.planning.noise import coloured
 from handful.planning.problem import Problem
 from handful.task import Task
 
+# Added to the root of Adam's second moment. The usual 1e-8 is a gradient like any other where rewards have a small
+# unit; this is the least whose square, times the weight of one step, float32 still resolves.
+LEAST_GRADIENT = 1e-17
+
 
 class GradientState(eqx.Module):
     """The plan, and the plans under ascent."""
@@ -41,7 +45,7 @@ class GradientPlanner(AbstractPlanner):
     use, and sampling planners do better.
 
     Source: [Kingma15] for the steps; [Deisenroth11] for gradients through a belief, there of a policy. Deviates: an
-    open-loop plan; several starts.
+    open-loop plan; several starts; steps do not depend on the unit of the reward.
     """
 
     horizon: int = eqx.field(static=True, default=25)
@@ -113,7 +117,7 @@ class GradientPlanner(AbstractPlanner):
 
 
 def _adam() -> optax.GradientTransformation:
-    return optax.scale_by_adam()
+    return optax.scale_by_adam(eps=LEAST_GRADIENT)
 
 
 def _adam_state(plans: Float[Array, "s h a"]) -> Any:

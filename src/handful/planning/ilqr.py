@@ -43,15 +43,15 @@ class ILQR(AbstractPlanner):
         q = l + F' v,   Q = L + F' V F,   u = k + K x minimises over the action's limits,
         V = [I K'] Q [I; K],   v = [I K'] (q + Q [0; k])
 
-    Q_uu is damped by `10^damping` times its mean diagonal. Forward pass: the plans `u + s k + K x` for the step sizes
-    `s = backtrack^i`, clipped to the limits, are rolled out in the mean and evaluated by the problem, with its
-    propagator and risk. The best is taken if it is finite and better than the current plan; then the damping is
-    divided by `factor`, otherwise multiplied. The middle plan is always a candidate, so that a plan which has become
-    bad is abandoned. Random numbers are used by the problem only.
+    Q_uu is damped by `10^damping` times its mean diagonal, with actions in half-ranges of their limits. Forward pass:
+    the plans `u + s k + K x` for the step sizes `s = backtrack^i`, clipped to the limits, are rolled out in the mean
+    and evaluated by the problem, with its propagator and risk. The best is taken if it is finite and better than the
+    current plan; then the damping is divided by `factor`, otherwise multiplied. The middle plan is always a candidate,
+    so that a plan which has become bad is abandoned. Random numbers are used by the problem only.
 
     Source: [Tassa12] with the limits of [Tassa14]. Deviates: second derivatives of the dynamics and negative curvature
-    of the cost are left out, so that no backward pass fails; damping is relative; derivatives that are not finite are
-    replaced by zero.
+    of the cost are left out, so that no backward pass fails; damping is relative; derivatives that are not finite
+    are replaced by zero.
     """
 
     horizon: int = eqx.field(static=True, default=25)
@@ -121,28 +121,52 @@ def _local(problem: Problem, plan: Float[Array, "h a"], trajectory: Float[Array,
         joined = jnp.concatenate([jnp.eye(dynamics.shape[1], dtype=obs.dtype), dynamics])
         gradient = joined.T @ _finite(jax.grad(reward)(joint))
         hessian = joined.T @ _finite(jax.hessian(reward)(joint)) @ joined
-        return Local(dynamics, -weight * gradient, _positive(-weight * hessian))
+        return Local(dynamics, -weight * gradient, -weight * hessian)
 
     over = jnp.cumsum(jax.vmap(task.terminated)(trajectory[1:]))
     alive = jnp.concatenate([jnp.ones(1, bool), over[:-1] == 0])
     weights = jnp.where(alive, problem.ranking_discount ** jnp.arange(plan.shape[0]), 0.0)
-    return jax.vmap(at)(trajectory[:-1], plan, trajectory[1:], weights)
+    local = jax.vmap(at)(trajectory[:-1], plan, trajectory[1:], weights)
+    sizes = _sizes(local.dynamics, _half_range(task.low, task.high))
+    unit = sizes[:, None] * sizes
+    return Local(local.dynamics, local.gradient, jax.vmap(_positive)(local.hessian * unit) / unit)
+
+
+def _sizes(dynamics: Float[Array, "h o z"], half_range: Float[Array, "a"]) -> Float[Array, "z"]:
+    """Magnitudes of z = (x, u), so that a curvature that is left out is the same in all units.
+
+    Of an action its half-range; of an entry of the observation what such actions move it by, in the first step in which
+    they do.
+    """
+
+    def step(size: Float[Array, "o"], F: Float[Array, "o z"]) -> tuple[Float[Array, "o"], None]:
+        return jnp.where(size > 0, size, jnp.abs(F) @ jnp.concatenate([size, half_range])), None
+
+    size, _ = jax.lax.scan(step, jnp.zeros(dynamics.shape[1], dynamics.dtype), dynamics)
+    return jnp.concatenate([jnp.where(size > 0, size, 1.0), half_range])
+
+
+def _half_range(low: Float[Array, "a"], high: Float[Array, "a"]) -> Float[Array, "a"]:
+    """One for an action without a range, which never moves."""
+    return jnp.where(high > low, (high - low) / 2, 1.0)
 
 
 def _solved(
     local: Local, low: Float[Array, "h a"], high: Float[Array, "h a"], damping: Float[Array, ""]
 ) -> tuple[Float[Array, "h a"], Float[Array, "h a o"]]:
     """Steps k and gains K of the backward pass; `low` and `high` limit the change of each action."""
-    o, a = local.dynamics.shape[1], low.shape[1]
+    o, half = local.dynamics.shape[1], _half_range(low[0], high[0])
 
     def backward(carry: tuple, now: tuple) -> tuple[tuple, tuple]:
         value_gradient, value_hessian = carry
         local, low, high = now
         q = local.gradient + local.dynamics.T @ value_gradient
         Q = local.hessian + local.dynamics.T @ value_hessian @ local.dynamics
-        curvature = jnp.diag(Q)[o:].mean()
-        curvature = jnp.where(curvature > 0, curvature, 1.0)
-        damped = Q[o:, o:] + 10.0**damping * curvature * jnp.eye(a, dtype=Q.dtype)
+        curvature = jnp.mean(jnp.diag(Q)[o:] * half**2)
+        # Without any, that at which Newton's step crosses half the limits.
+        curvature = jnp.where(curvature > 0, curvature, jnp.abs(q[o:] * half).max())
+        curvature = jnp.where(curvature > 0, curvature, 1.0)  # nothing depends on the action
+        damped = Q[o:, o:] + 10.0**damping * jnp.diag(curvature / half**2)
         step, free = _within(damped, q[o:], low, high)
         gain = _finite(_solve(damped, -Q[o:, :o], free))
         closed = jnp.concatenate([jnp.eye(o, dtype=Q.dtype), gain])

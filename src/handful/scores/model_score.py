@@ -115,7 +115,7 @@ def one_step_score(
         nrmse=metrics.nrmse(error),
         r2=metrics.r2(error, change),
         nll=nll,
-        nll_matched=nll_mixture(error, jnp.zeros_like(error[None]), jnp.sqrt(total)[None]).mean(0),
+        nll_matched=nll_mixture(error, jnp.zeros_like(error[None]), jnp.maximum(jnp.sqrt(total), FLOOR)[None]).mean(0),
         skill=metrics.CONSTANT_NLL - nll,
         crps=metrics.crps_mixture(change, *mixture).mean(0),
         ece=metrics.ece(pit),

@@ -75,7 +75,8 @@ def unbroken(trial: Transition, angles: tuple[int, ...] = ()) -> list[tuple[np.n
     if not len(obs):
         return []
     gap = np.abs(shorter_way(obs[1:] - next_obs[:-1], angles))
-    breaks = np.flatnonzero((gap > _BREAK * np.maximum(obs.std(0), 1e-6)).any(1)) + 1
+    rounding = np.finfo(np.float32).eps * np.abs(obs).max(0)
+    breaks = np.flatnonzero((gap > np.maximum(_BREAK * obs.std(0), rounding)).any(1)) + 1
     pieces = []
     for start, stop in zip([0, *breaks], [*breaks, len(obs)], strict=True):
         seen = np.concatenate([obs[start : start + 1], next_obs[start:stop]])
