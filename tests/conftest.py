@@ -41,6 +41,7 @@ def pytest_configure(config):
 
     config.pluginmanager.register(Programs(), "programs")
 
+    os.environ["XDG_STATE_HOME"] = str(config.cache.mkdir("state"))  # what tests have run is not what this user has run
     jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 

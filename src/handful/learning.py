@@ -1,7 +1,7 @@
 """Learning from Python, in one call."""
 
 import dataclasses
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,11 @@ from handful.agent import AbstractAgent
 from handful.models.base import AbstractDynamics
 from handful.policies.base import AbstractPolicy
 from handful.training.host import Hosted
+from handful.training.lock import locked
 from handful.training.loop import Loop, Observer, Stage
 from handful.training.rounds import rounds_for
 from handful.training.run import RunFolder
-from handful.training.system import System, system_for
+from handful.training.system import System, facts_of, system_for
 from handful.user_code import absolute
 from handful.version import __version__
 
@@ -59,25 +60,27 @@ def learn(
     from handful.envs.loading import as_env
 
     name, system = name_of(env), system_for(as_env(env))
-    stages, updates = trials, None
-    if not agent.trial_by_trial:
-        stages, updates = rounds_for(agent, system.task, steps, on_host=isinstance(system, Hosted))
-    loop = Loop(system, agent, [seed], stages=stages, updates=updates)
     folder = None if out is None else Path(out)
-    with _shown(folder, name, loop) if progress else nullcontext(Observer()) as observer:
-        if folder is None:
-            state, done = _in_memory(loop, seed, observer)
-        else:
-            config = {
-                "handful": __version__,
-                "task": name,
-                "agent": type(agent).__name__,
-                "seed": seed,
-                "trials": stages,
-                "updates": updates,
-            }
-            state, done = _in_folder(RunFolder.create(folder, config), system, agent, config, observer)
-    return Learned(agent.model(state.agent), agent.policy(system.task, state.agent), done, state.agent)
+    with closing(system) if isinstance(env, str) else nullcontext():  # one that was given is not ours to close
+        stages, updates = trials, None
+        if not agent.trial_by_trial:
+            stages, updates = rounds_for(agent, system.task, steps, on_host=isinstance(system, Hosted))
+        loop = Loop(system, agent, [seed], stages=stages, updates=updates)
+        with _shown(folder, name, loop) if progress else nullcontext(Observer()) as observer:
+            if folder is None:
+                state, done = _in_memory(loop, seed, observer)
+            else:
+                config = {
+                    "handful": __version__,
+                    "task": name,
+                    "agent": type(agent).__name__,
+                    "seed": seed,
+                    "trials": stages,
+                    "updates": updates,
+                    "system": facts_of(system),
+                }
+                state, done = _in_folder(RunFolder.create(folder, config), system, agent, config, observer)
+        return Learned(agent.model(state.agent), agent.policy(system.task, state.agent), done, state.agent)
 
 
 def name_of(env: Any) -> str:
@@ -111,8 +114,9 @@ def _in_folder(
     from handful.training.machine import CompileClock
     from handful.training.session import Session
 
-    clock, session = CompileClock(), Session(folder, system, agent, config)
-    session.train(observer)
-    session.summarise(clock)
+    with locked(folder.path):
+        clock, session = CompileClock(), Session(folder, system, agent, config)
+        session.train(observer)
+        session.summarise(clock)
     write_report(folder)
     return session.state, [Stage(row, folder.trial(row.trial)) for row in session.rows]

@@ -26,6 +26,11 @@ def is_own(name: str) -> bool:
     return ":" in name or name.endswith(".py")
 
 
+def is_file(path: Path | str) -> bool:
+    """True if there is such a file; false too where a name is too long, for which `Path.is_file` raises."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def absolute(name: str) -> str:
     """The name of something in a user's file that holds in every directory; any other name as it is.
 
@@ -33,7 +38,7 @@ def absolute(name: str) -> str:
     ('/opt/rig.py:Rig', 'pendulum')
     """
     path = name.rpartition(":")[0] or name
-    return str(Path(name).absolute()) if os.path.isfile(path) else name  # noqa: PTH113  # Path's raises on long names
+    return str(Path(name).absolute()) if is_file(path) else name
 
 
 @contextlib.contextmanager
@@ -71,7 +76,7 @@ def own(name: str, base: type, what: str, hints: Mapping[type, str] | None = Non
 
 def member_of(path: Path, member: str, what: str) -> Any:
     """A module-level name of a file. Raises `InputError` as `own` does."""
-    if not os.path.isfile(path):  # noqa: PTH113  # Path's raises on names that are too long
+    if not is_file(path):
         raise InputError(f"there is no file {path}; name {what} as path/to/file.py:NAME")
     module = module_of(path)
     if member in vars(module):

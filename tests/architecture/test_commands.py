@@ -62,7 +62,7 @@ def commands():
 
 def traced(folder, config, seeds, **_):
     """In place of training: one update and one action are traced, not compiled."""
-    system, agent = built({**config, "seed": seeds[0]})
+    system, agent = built({**config, "seed": seeds[0]}, folder.path)
     task = system.task
 
     def once(key):

@@ -81,7 +81,15 @@ OPTIONS = {  # words after `train`, what the sentence must name
     "pendulum --trials -2": ["--trials", "-2"],
     "pendulum --trials": ["--trials"],
     "pendulum --trials 1000000000": ["transitions", "take fewer trials"],
-    "pendulum --agent dp --trials 100000000000000": ["transitions", "take fewer trials"],
+    "pendulum --agent dp --trials 100000000000000": ["--trials must be at most 2147483647"],
+    "pendulum --candidates 3000000000": ["--candidates must be at most 2147483647"],
+    "pendulum --candidates 2000000000 --elites 3": ["--candidates 2000000000 and --particles 5 need about", "GiB"],
+    "pendulum --members 900000": ["--members 900000 and --hidden", "GiB", "are free"],
+    "pendulum --model gp --max-points 2000000": ["--max-points 2000000 need"],
+    "pendulum --agent ppo --num-envs 100000000": ["--num-envs 100000000", "GiB"],
+    "pendulum --step-limit 0": ["--step-limit must be finite and above zero, got 0"],
+    "pendulum --trust": ["--trust is for --resume"],
+    "nowhere/rig.py:Rig": ["there is no file nowhere/rig.py"],
     "": ["task", "--resume"],
     "pendulum --resume runs/x": ["not both"],
     "pendulum --horizon 0": ["--horizon", "at least 1", "got 0"],
@@ -246,7 +254,8 @@ def test_an_environment_that_fails_on_the_way_is_named_with_its_step(refused, ha
     assert handful("train", task, *tiny, "--trials", 0, "--out", run).code == 0
     kept = contents(run)
     env.write_text(text.replace("{broken}", "True"))
-    said = handful("train", "--resume", run, "--trials", 1)
+    assert "changed since the run began; give --trust" in handful("train", "--resume", run, "--trials", 1).err
+    said = handful("train", "--resume", run, "--trials", 1, "--trust")
     assert said.code == 2
     assert said.err.startswith("handful: the environment gave an observation or reward that is not finite at step ")
     assert said.err.count("\n") == 1
@@ -255,7 +264,7 @@ def test_an_environment_that_fails_on_the_way_is_named_with_its_step(refused, ha
         name: after[name] for name in kept if name != "config.json"
     }
     env.write_text(text.replace("{broken}", "False"))
-    assert handful("train", "--resume", run).code == 0
+    assert handful("train", "--resume", run, "--trust").code == 0
 
 
 def test_library_and_command_line_agree_on_the_version(handful):

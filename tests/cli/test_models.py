@@ -137,8 +137,8 @@ def test_a_run_is_told_and_goes_on_to_the_same_numbers(words, *, handful, tmp_pa
     assert handful("train", "point-mass", *words, "--trials", 2, "--out", whole).code == 0
     save = RunFolder.save_state
 
-    def stopping(self, state, rows, *, capacity):
-        save(self, state, rows, capacity=capacity)
+    def stopping(self, state, rows, **header):
+        save(self, state, rows, **header)
         if len(rows) == 2:
             raise KeyboardInterrupt
 

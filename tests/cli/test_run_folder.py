@@ -156,7 +156,10 @@ DAMAGES = {
     "no agent": (edited(lambda c: c.update(agent="nelder")), ["--agent nelder is unknown"]),
     "no options": (edited(lambda c: c.pop("options")), ["config.json"]),
     "another option": (edited(lambda c: c["options"].update(horizons=3)), ["'horizons'", "config.json"]),
-    "another structure": (edited(lambda c: c["options"].update(members=1)), ["state.npz", "another structure"]),
+    "another structure": (
+        edited(lambda c: c["options"].update(members=1)),
+        ["'members'", "changed since the run began"],
+    ),
     "half a configuration": (lambda run: (run / "config.json").write_text('{"task": "poi'), ["config.json", "damaged"]),
     "a list": (lambda run: (run / "config.json").write_text("[1, 2]"), ["config.json", "damaged"]),
     "bytes": (lambda run: (run / "config.json").write_bytes(b"\xff\x00\xfe"), ["config.json", "damaged"]),

@@ -213,7 +213,7 @@ def test_an_interrupt_is_handed_on_once_and_no_more_are_begun(program, tmp_path)
     def press():
         while len(list(tmp_path.iterdir())) < waiting - 1:
             pass
-        stop.pressed = True
+        stop.press()
 
     thread = threading.Thread(target=press)
     thread.start()

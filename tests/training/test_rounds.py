@@ -20,6 +20,7 @@ from probes import close, same
 
 SEED, ROUNDS, UPDATES = 5, 2, 2
 KEY = jax.random.key(SEED)
+UPDATES_KEY = jax.random.fold_in(KEY, 1)  # which no other number is folded into: 0 is of the first state
 ENV = Slope()
 
 
@@ -51,7 +52,7 @@ def on_host(agent, updates=1, rounds=3, env=None, observer=None):
 def simulated(request):
     """Five updates one by one, and the same as a round of calls of two, two and one."""
     agent = Nudge(num_steps=HORIZON, whole=True) if request.param else Nudge()
-    one = eqx.filter_jit(lambda agent, state: train_step(KEY, ENV, agent, state))
+    one = eqx.filter_jit(lambda agent, state: train_step(UPDATES_KEY, ENV, agent, state))
     state, batches, metrics = eqx.filter_jit(init)(jax.random.fold_in(KEY, 0), ENV, agent), [], []
     for _ in range(5):
         state, done = one(agent, state)
@@ -182,7 +183,7 @@ def replayed(batches, seeds, *, whole, **settings):
 @eqx.filter_jit
 def drawn(update, count):
     """The noise of an update's actions, by the keys that they have, environment after environment."""
-    key = jax.random.fold_in(KEY, update)
+    key = jax.random.fold_in(UPDATES_KEY, update)
     return jax.vmap(lambda n: 0.6 * jax.random.normal(jax.random.fold_in(key, n), (1,)))(jnp.arange(count))
 
 

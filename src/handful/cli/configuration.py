@@ -16,6 +16,7 @@ from handful.agent import AbstractAgent
 from handful.agents.catalogue import Entry, entry_of
 from handful.agents.options.filled import flag
 from handful.cli import runtime
+from handful.cli.memory import check_memory
 from handful.cli.train_options import given_of
 from handful.data.dataset import check_room
 from handful.envs.info import TaskInfo
@@ -23,17 +24,19 @@ from handful.envs.loading import load
 from handful.envs.registry import info_of
 from handful.errors import InputError
 from handful.task import Task
+from handful.training import trust
 from handful.training.host import Hosted
 from handful.training.progress import ROUNDS, TRIALS, Words
 from handful.training.rounds import rounds_for, steps_per_update
-from handful.training.system import system_for
-from handful.user_code import is_own, one_line
+from handful.training.run import copy_of
+from handful.training.system import facts_of, system_for
+from handful.user_code import Neighbours, absolute, is_file, is_own, one_line
 from handful.version import __version__
 
 USUAL_TRIALS = 8
 MISSING = object()
 KINDS = {"task": str, "agent": str, "trials": int, "updates": int | None, "seed": int, "refit_every": int | None}
-KINDS |= {"float64": bool, "options": dict}
+KINDS |= {"float64": bool, "step_limit": float | None, "options": dict, "files": dict}
 
 
 def configured(options: Any) -> dict[str, Any]:
@@ -51,32 +54,105 @@ def configured(options: Any) -> dict[str, Any]:
         "trials": options.trials,
         "updates": None,  # settled with the number of trials or rounds
         "refit_every": getattr(options, "refit_every", None),
-        "float64": options.float64,
+        "float64": options.float64 or runtime.double_precision(),
+        "step_limit": options.step_limit,
     }
     system, info = _system(config)
-    with _naming_options(own):
-        resolved = own.resolved(system.env, info)
-    agent, stages = _made(entry, resolved, system, info, config)
-    config |= stages
-    if entry.kind == "trials":
-        check_room(system.task, (config["trials"] + 1) * system.task.horizon)
-    try_out(agent, system.task, [name for name in map(str, (agent_name, *vars(resolved).values())) if is_own(name)])
-    return {
+    with contextlib.closing(system):
+        with _naming_options(own):
+            resolved = own.resolved(system.env, info)
+        check_memory(resolved, system.task)
+        agent, stages = _made(entry, resolved, system, info, config)
+        config |= stages
+        if entry.kind == "trials":
+            check_room(system.task, (config["trials"] + 1) * system.task.horizon)
+        try_out(agent, system.task, [name for name in map(str, (agent_name, *vars(resolved).values())) if is_own(name)])
+    config = {
         **_from_anywhere(config),
         "given": _from_anywhere(given_of(own)),
         "options": _from_anywhere(dataclasses.asdict(resolved)),
+        "system": facts_of(system),
     }
+    files = sorted({file for name in _names_in(config) if (file := file_of(name)) is not None})
+    for file in files:
+        trust.remember(Path(file))
+    return config | {"files": {file: trust.digest_of(Path(file)) for file in files}}
 
 
-def built(config: dict[str, Any]) -> tuple[Any, AbstractAgent]:
-    """The system and the agent that a configuration describes. Raises `InputError` where it is damaged."""
+def built(config: dict[str, Any], folder: Path = Path(), *, trusted: bool = False) -> tuple[Any, AbstractAgent]:
+    """The system and the agent that the configuration of a folder describes.
+
+    Code of a file that only the folder names is run if it was run here before, or if the folder is `trusted`.
+
+    Raises `InputError` where the configuration is damaged or such a file may not be run.
+    """
     _check(config, KINDS)
-    entry, written = entry_of(config["agent"]), config["options"]
+    names = _names_in(config)
+    places = {name: f"{_located(file, config, folder, trusted=trusted)}{name.removeprefix(file)}"
+              for name in names if (file := file_of(name, config["files"])) is not None}  # fmt: skip
+    here = {**config, **{name: places.get(value, value) for name, value in config.items() if isinstance(value, str)}}
+    entry, written = entry_of(here["agent"]), config["options"]
     _check(written, typing.get_type_hints(entry.options), closed=True)
-    own = entry.options(**{k: tuple(v) if isinstance(v, list) else v for k, v in written.items()})
-    system, info = _system(config)
-    agent, _ = _made(entry, own.resolved(system.env, info), system, info, config)
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in written.items()}
+    own = entry.options(**{k: places.get(v, v) if isinstance(v, str) else v for k, v in given.items()})
+    system, info = _system(here)
+    try:
+        agent, _ = _made(entry, own.resolved(system.env, info), system, info, here)
+    except BaseException:
+        system.close()
+        raise
     return system, agent
+
+
+def file_of(name: str, files: Mapping[str, Any] | None = None) -> str | None:
+    """The user's file that a name such as `path/to/file.py:NAME` begins with; None for any other name.
+
+    It is one of `files`, if given, or one that exists.
+
+    Raises `InputError` where a name stands for code in a file and is not one of `files`.
+    """
+    file = name.rpartition(":")[0] or name
+    if files is None:
+        return file if is_file(file) and is_own(name) else None
+    if file in files:
+        return file
+    if name.partition(":")[0].endswith(".py") or file.endswith(".py"):
+        raise InputError(f"the configuration of the run names {name}, which is not one of its files: restore it")
+    return None
+
+
+def _names_in(config: Mapping[str, Any]) -> list[str]:
+    """Names in a configuration that may stand for parts of the user's."""
+    parts = (config["task"], config["agent"], *(config["options"].get(name) for name in ("model", "planner")))
+    return [name for name in parts if isinstance(name, str)]
+
+
+def _located(file: str, config: Mapping[str, Any], folder: Path, *, trusted: bool) -> Path:
+    """Where a user's file of a run is: in its own place, or where that is gone, the run's copy."""
+    digest, own = str(config["files"][file]), Path(file)
+    before = trust.known(digest)
+    place = own if is_file(own) else copy_of(folder, file, digest)
+    if not is_file(place):
+        raise InputError(f"{file} and its copy {place} are gone; restore one of them")
+    if not trusted and trust.digest_of(place) != digest:
+        raise InputError(
+            f"{place} has been changed since the run began; give --trust to go on with it as it is now, or restore it"
+            + f" from {copy_of(folder, file, digest)}" * (place == own)
+        )
+    if not trusted and before is None:
+        raise InputError(
+            f"{folder} runs the code of {place}, which was never run here; look at it, and give --trust if you trust it"
+        )
+    Neighbours.beside(str(before or place.parent))
+    return place
+
+
+def trusted_now(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with the user's files as they are now, which the user trusts."""
+    files = {file: trust.digest_of(Path(file)) if is_file(file) else old for file, old in config["files"].items()}
+    for file in filter(is_file, files):
+        trust.remember(Path(file))
+    return config | {"files": files}
 
 
 def words_of(config: dict[str, Any]) -> Words:
@@ -118,19 +194,17 @@ def _named(agent: str, own: Any) -> tuple[str, Any]:
 
 def _from_anywhere(config: Mapping[str, Any]) -> dict[str, Any]:
     """The same with absolute paths of the user's files, so that the run goes on from another directory too."""
-    return {
-        name: str(Path(value).absolute())
-        if isinstance(value, str) and Path(value.rpartition(":")[0]).is_file()
-        else value
-        for name, value in config.items()
-    }
+    return {name: absolute(value) if isinstance(value, str) else value for name, value in config.items()}
 
 
 def _system(config: dict[str, Any]) -> tuple[Any, TaskInfo]:
     """The system of a run, and what is known of its task."""
-    if config["float64"]:
-        runtime.use_float64()
-    return system_for(load(config["task"])), info_of(config["task"])
+    runtime.use_float64(use=config["float64"])
+    system = system_for(load(config["task"]))
+    if isinstance(system, Hosted):
+        system.watchdog.limit = config["step_limit"]
+        system.watchdog.listen()
+    return system, info_of(config["task"])
 
 
 def _made(

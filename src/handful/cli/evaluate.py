@@ -4,21 +4,18 @@ import sys
 
 import numpy as np
 
-from handful.agents.options.filled import check_least
 from handful.cli.configuration import built, words_of
 from handful.cli.folders import opened
-from handful.cli.options import Evaluate, check_seed
+from handful.cli.options import Evaluate
 from handful.errors import InputError
 from handful.training.session import Session
 
 
 def run(options: Evaluate) -> None:
     """Run the episodes and print."""
-    check_least(options, "episodes")
-    check_seed(options.seed)
     folder = opened(options.run)
     config = folder.config()
-    system, agent = built(config)
+    system, agent = built(config, options.run, trusted=options.trust)
     try:
         session = Session(folder, system, agent, config)
         if session.done < 2:

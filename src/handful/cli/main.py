@@ -6,6 +6,8 @@ import io
 import os
 import re
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +40,9 @@ Options of a command:  handful COMMAND --help
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 2 bad input, 130 interrupted."""
+    from handful.cli import runtime
+
+    runtime.write_safely()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in {"-h", "--help", "help"}:
         sys.stdout.write(overview())
@@ -49,10 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name is None:
         return _refuse(f"there is no command {' '.join(words[:1])!r}; the commands are {', '.join(COMMANDS)}")
     try:
-        return _run(name, rest)
-    except BrokenPipeError:  # who read our output has gone; nothing is left to say, at exit either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        code = _run(name, rest)
+        sys.stdout.flush()
+    except OSError as error:  # of the output alone: all others are sentences by now
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to say, at exit either
+        gone = isinstance(error, BrokenPipeError)  # who read it
+        return 0 if gone else _refuse(f"the output cannot be written ({error.strerror})")
+    return code
 
 
 def overview() -> str:
@@ -73,21 +81,47 @@ def _run(name: str, words: list[str]) -> int:
     """Run a command, and turn how it ends into an exit code. Help ends before its module imports JAX."""
     from handful.cli import runtime
     from handful.cli.options import OPTIONS
-    from handful.cli.train_options import options_for
+    from handful.cli.train_options import check_run, options_for
 
     try:
         options = _parse(options_for(words) if name == "train" else OPTIONS[name], name, words)
-        with Stop() as stop:
+        if name == "train":
+            check_run(options)
+        elif hasattr(options, "check"):
+            options.check()
+        with Stop(at_once=name != "train") as stop:
             runtime.start()
             module, _, function = COMMANDS[name][0].partition(":")
             run = getattr(importlib.import_module(f"handful.cli.{module}"), function)
             stop.check()
-        return run(options) or 0
+            return run(options) or 0
     except InputError as error:
         return _refuse(str(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as asked:
         sys.stderr.write("handful: stopped\n")
-        return INTERRUPTED
+        return getattr(asked, "code", INTERRUPTED)
+    except BrokenPipeError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- the last handler: whatever it is becomes a sentence
+        return _unexpected(error)
+
+
+def _unexpected(error: BaseException) -> int:
+    """A sentence about an error that nobody foresaw, and its traceback in a file."""
+    said = " ".join(str(error).split())
+    if isinstance(error, SystemExit) and not isinstance(error.code, str):  # the parser's; ours are sentences
+        raise error
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in said or "Out of memory" in said:
+        return _refuse(f"there is not enough memory ({said[:200]}); choose smaller sizes; what was saved is whole")
+    text = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="handful-", suffix=".txt", delete=False) as file:
+            file.write(text)
+        where = f"please report it with the traceback in {file.name}"
+    except OSError:
+        where = "its traceback could not be saved"
+    _refuse(f"unexpected {type(error).__name__}: {said[:300]}; what was saved is whole; {where}")
+    return 1
 
 
 def _parse(kind: type, name: str, words: list[str]) -> Any:

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 import tyro
 
+from handful.agents.options.filled import check_least
 from handful.agents.options.models import Model
 from handful.errors import InputError
+from handful.user_code import is_file
 
 SEEDS = 2**32
 
@@ -25,6 +27,13 @@ class Evaluate:
     run: Annotated[Path, tyro.conf.Positional]  # a run folder
     episodes: int = 10  # fresh trials
     seed: int = 1000  # of the fresh starts
+    trust: bool = False  # run the code that the folder names, though it has been changed or was never run here
+
+    def check(self) -> None:
+        """Raises `InputError` where options are wrong by themselves. Nothing here needs JAX."""
+        check_least(self, "episodes")
+        check_seed(self.seed)
+        check_folder(self.run, "config.json", "group.json", "checkpoints/state.npz")
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,12 @@ OPTIONS = {
     "tasks": Tasks, "evaluate": Evaluate, "compare": Compare, "check": Check, "fit": Fit, "report": Report,
     "bench plan": BenchPlan, "bench fit": BenchFit,
 }  # fmt: skip
+
+
+def check_folder(path: Path, *marks: str) -> None:
+    """Raises `InputError` where a folder that `handful` made is named and there is none."""
+    if not any(is_file(path / mark) for mark in marks):
+        raise InputError(f"{path} is no run folder (it has no {marks[0]}); name one that `handful train` made")
 
 
 def check_seed(seed: int) -> None:

@@ -1,20 +1,26 @@
 """Runs in processes of their own, side by side: as many at a time as there are cores, each on one core."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
-from handful.cli.runtime import cores
+from handful.cli.runtime import cores, say
 from handful.cli.stopping import Stop
 from handful.errors import InputError
 
-PROGRAM = (sys.executable, "-m", "handful.cli.main")
+# -P: the working directory may hold a user's `random.py`, which must not hide the standard library's.
+PROGRAM = (sys.executable, "-P", "-m", "handful.cli.main")
+CHILD = "HANDFUL_CHILD"  # the variable that a process of `run_apart` finds set: its input ends when its parent does
+GRACE = 20.0  # [s] from the end of the parent until a child stops at once
 LOOK = 0.1  # [s] between two looks at the processes
 
 
@@ -48,12 +54,29 @@ def run_apart(commands: Mapping[int, Sequence[str]], stop: Stop, program: Sequen
         raise InputError(f"seed {seed}: {complaint}{others}")
 
 
+def end_with_parent(stop: Stop) -> None:
+    """In a process of `run_apart`, ask `stop` to end the run when the parent has ended, however it ended."""
+    if os.environ.pop(CHILD, None) is None:
+        return
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 1):
+                pass
+        stop.press(signal.SIGTERM)
+        time.sleep(GRACE)
+        stop.press(signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _run(line: Sequence[str], running: list[subprocess.Popen[str]], prefix: str) -> str:
     """Run a process to its end, and show its trials and rounds; what it complained of last, nothing if it ended well.
 
-    It is not in our group of processes: a terminal's Ctrl-C reaches it once, through us.
+    It is not in our group of processes: a terminal's Ctrl-C reaches it once, through us. Its input is a pipe of ours,
+    which ends with us.
     """
-    how: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True, "env": _alone()}
+    how: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": _alone()}
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(line, stderr=errors, process_group=0, **how) as process,
@@ -61,8 +84,7 @@ def _run(line: Sequence[str], running: list[subprocess.Popen[str]], prefix: str)
         running.append(process)
         for said in process.stdout or ():
             if said.startswith(("trial ", "round ")):
-                sys.stdout.write(f"{prefix}{said}")
-                sys.stdout.flush()
+                say(f"{prefix}{said}")
         if process.wait() == 0:
             return ""
         errors.seek(0)
@@ -80,4 +102,4 @@ def _alone() -> dict[str, str]:
     """The environment of a process that has one core, and may share an accelerator with its like."""
     flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", os.environ.get("XLA_FLAGS", ""))
     flags = f"{flags} --xla_force_host_platform_device_count=1".strip()
-    return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ, "XLA_FLAGS": flags}
+    return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ, "XLA_FLAGS": flags, CHILD: "1"}

@@ -1,9 +1,13 @@
 """What the command line sets up before JAX starts; the library itself sets nothing."""
 
+import contextlib
+import io
 import os
 import shutil
 import sys
 from pathlib import Path
+
+from handful.training.trust import home_folder
 
 
 def start() -> None:
@@ -18,9 +22,9 @@ def start() -> None:
         getattr(jax.config, "jax_compilation_cache_dir", None)
         or os.environ.get("HANDFUL_COMPILATION_CACHE", "1") == "0"
     )
-    if not keeps:
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "handful" / "compiled"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
+    place = None if keeps else home_folder("XDG_CACHE_HOME", ".cache")
+    if place is not None:
+        jax.config.update("jax_compilation_cache_dir", str(place / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
@@ -31,11 +35,32 @@ def cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def use_float64() -> None:
-    """Compute in double precision from here on; before the first array is made."""
+def double_precision() -> bool:
+    """True if JAX computes in double precision, as by the variable JAX_ENABLE_X64."""
     import jax
 
-    jax.config.update("jax_enable_x64", True)
+    return bool(jax.config.read("jax_enable_x64"))
+
+
+def use_float64(*, use: bool = True) -> None:
+    """Compute in double precision from here on, or in single; before the first array is made."""
+    import jax
+
+    jax.config.update("jax_enable_x64", use)
+
+
+def write_safely() -> None:
+    """What a terminal's encoding lacks is shown as a question mark, and ends nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def say(text: str) -> None:
+    """Print; whoever does not listen any more, or a full disk behind the output, ends nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def next_steps(*commands: str) -> str:

@@ -1,88 +1,85 @@
 """`handful train`: learn a task into a run folder, watched, and safe against crashes; or several seeds side by side."""
 
-import sys
+import contextlib
 from pathlib import Path
 from typing import Any
 
-from handful.agents.options.filled import check_least, flag
 from handful.cli import processes, runtime
-from handful.cli.configuration import built, words_of
+from handful.cli.configuration import built, trusted_now, words_of
 from handful.cli.folders import created, resumed
-from handful.cli.options import check_seed
-from handful.cli.stopping import INTERRUPTED, Stop
-from handful.cli.train_options import given_of
-from handful.errors import InputError
+from handful.cli.stopping import Interrupted, Stop
 from handful.reports import run_report
 from handful.reports.comparison import write_comparison
+from handful.training.lock import locked
 from handful.training.machine import CompileClock
 from handful.training.progress import observer_for
 from handful.training.run import GroupFolder, RunFolder
 from handful.training.session import Session, train
-from handful.training.system import Simulated
+from handful.training.system import Simulated, System
 
 OWN = "train path/to/your_env.py:Env"
 
 
 def run(options: Any) -> int:
     """Train, watched, into a run folder that ends with a report."""
-    with Stop() as stop:
+    with Stop() as stop, contextlib.ExitStack() as held:
         clock = CompileClock()
-        _check(options)
-        folder, config, seeds = created(options) if options.resume is None else resumed(options.resume, options.trials)
+        processes.end_with_parent(stop)
+        if options.resume is None:
+            folder, config, seeds = created(options)
+            held.enter_context(locked(folder.path))
+        else:
+            held.enter_context(locked(options.resume))  # before it is read
+            folder, config, seeds = resumed(options.resume, options.trials)
+            config = trusted_now(config) if options.trust and "files" in config else config
         try:
-            _learn(folder, config, seeds, clock=clock, stop=stop)
-        except KeyboardInterrupt:
+            _learn(folder, config, seeds, clock=clock, stop=stop, trusted=options.trust)
+        except Interrupted as asked:
             done, all_ = sum(folder.member(seed).done for seed in seeds), len(seeds) * (config["trials"] + 1)
-            sys.stdout.write(
+            runtime.say(
                 f"Stopped. {done} of {all_} {words_of(config).unit}s are saved; continue with: "
                 f"handful train --resume {folder.path}\n"
             )
-            return INTERRUPTED
+            return asked.code
         first = folder.member(seeds[0]).path
         further = f"report {first}"
         if isinstance(folder, GroupFolder):
             page = write_comparison([folder.path], folder.path / "compare")
-            sys.stdout.write(f"Run folders: {first} ...\nComparison:  {page}\n")
+            runtime.say(f"Run folders: {first} ...\nComparison:  {page}\n")
             further = f"compare {folder.path} ANOTHER_RUN"
-        sys.stdout.write(runtime.next_steps(f"evaluate {first}", further, OWN))
+        runtime.say(runtime.next_steps(f"evaluate {first}", further, OWN))
     return 0
 
 
-def _check(options: Any) -> None:
-    """Raises `InputError` where options are wrong by themselves."""
-    if (options.task is None) == (options.resume is None):
-        raise InputError("name a task, or a run folder with --resume (and not both); `handful tasks` lists the tasks")
-    if options.trials is not None and options.trials < 0:
-        raise InputError(f"--trials must not be negative, got {options.trials}")
-    check_least(options, "refit_every")
-    if options.seed is not None:
-        check_seed(options.seed)
-    usual, own = type(options)(), getattr(options, "own", None)
-    names = [name for name in given_of(options) if name not in {"task", "trials", "resume", "own", "agent"}]
-    given = ["agent"] * (options.agent != usual.agent) + list(given_of(own)) + names
-    if options.resume is not None and given:
-        raise InputError(
-            f"a run goes on with its own options, only --trials can be raised; leave out {', '.join(map(flag, given))}"
-        )
-
-
 def _learn(
-    folder: RunFolder | GroupFolder, config: dict[str, Any], seeds: list[int], *, clock: CompileClock, stop: Stop
-) -> None:
+    folder: RunFolder | GroupFolder, config: dict[str, Any], seeds: list[int],
+    *, clock: CompileClock, stop: Stop, trusted: bool,
+) -> None:  # fmt: skip
     """Runs the stages that are left: in one process, or for several seeds on the host, in a process each."""
-    system, agent = built({**config, "seed": seeds[0]})
-    try:
+    system, agent = built({**config, "seed": seeds[0]}, folder.path, trusted=trusted)
+    stop.closing.append(system.close)
+    with contextlib.ExitStack() as held:
+        held.callback(_closed, system)
         stop.check()
         apart = "seeds" in config and not isinstance(system, Simulated)
         if not apart:
             each = {seed: {**config, "seed": seed} for seed in seeds}
             folders = {seed: folder.member(seed).kept_with(own) for seed, own in each.items()}
+            for member in folders.values():
+                if member.path != folder.path:
+                    held.enter_context(locked(member.path))
             sessions = {seed: Session(folders[seed], system, agent, own) for seed, own in each.items()}
             _learn_together(folder.path, sessions, clock=clock, stop=stop)
-    finally:
-        system.close()
     if apart:
-        _learn_apart(folder, config, seeds, stop)
+        _learn_apart(folder, config, seeds, stop, trusted=trusted)
+
+
+def _closed(system: System) -> None:
+    """Close the system, and say what it had to say to that."""
+    notes = len(system.notes)
+    system.close()
+    for note in system.notes[notes:]:
+        runtime.say(f"{note}\n")
 
 
 def _learn_together(path: Path, sessions: dict[int, Session], *, clock: CompileClock, stop: Stop) -> None:
@@ -93,7 +90,7 @@ def _learn_together(path: Path, sessions: dict[int, Session], *, clock: CompileC
     stages, words = any_.config["trials"], words_of(any_.config)
     with observer_for(path, title, stages, any_.loop.schedule.steps, words=words, check=stop.check) as observer:
         notes = system.notes
-        for note in notes:
+        for note in dict.fromkeys([*notes, *(note for session in sessions.values() for note in session.notes)]):
             observer.say(note)
         try:
             train(sessions, observer)
@@ -114,16 +111,18 @@ def _learn_together(path: Path, sessions: dict[int, Session], *, clock: CompileC
             observer.say(f"Run folder: {path}\nReport:     {any_.folder.report_path}")
 
 
-def _learn_apart(folder: RunFolder | GroupFolder, config: dict[str, Any], seeds: list[int], stop: Stop) -> None:
+def _learn_apart(
+    folder: RunFolder | GroupFolder, config: dict[str, Any], seeds: list[int], stop: Stop, *, trusted: bool
+) -> None:
     """Train each seed in a process of its own."""
     stages, commands = config["trials"], {}
     alone = {name: value for name, value in config.items() if name != "seeds"}
     for seed in seeds:
         own = folder.member(seed).kept_with({**alone, "seed": seed})
         if not (own.summarises(stages) and own.report_path.exists()):
-            commands[seed] = ["train", "--resume", str(own.path), "--trials", str(stages)]
+            commands[seed] = ["train", "--resume", str(own.path), "--trials", str(stages), *["--trust"] * trusted]
     name, words = Path(config["task"]).name, words_of(config)
-    sys.stdout.write(
+    runtime.say(
         f"{name}, {len(seeds)} seeds, {len(runtime.cores())} at a time: {stages} {words.unit}s after {words.first}, "
         f"into {folder.path}\n"
     )

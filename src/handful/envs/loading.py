@@ -4,7 +4,6 @@ import contextlib
 import difflib
 import importlib
 import inspect
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from handful.envs.registry import FILE_MODULE, TASKS, info_of
 from handful.errors import InputError
 from handful.task import Task
 from handful.types import Step
-from handful.user_code import answering, article, instantiated, module_of, one_line
+from handful.user_code import answering, article, instantiated, is_file, module_of, one_line
 
 BESIDE = ("reward", "terminated", "names", "angles", "info", "physics")  # names read from the file of a gymnasium.Env
 
@@ -122,7 +121,7 @@ def _from_gymnasium(identity: str) -> GymnasiumEnv:
 
 
 def _from_file(path: Path, member: str) -> AbstractEnv | GymnasiumEnv:
-    if not os.path.isfile(path):  # noqa: PTH113  # Path's raises on names that are too long
+    if not is_file(path):
         raise InputError(f"there is no file {path}; name an environment as path/to/file.py:NAME")
     module = module_of(path, FILE_MODULE)
     if member not in vars(module):

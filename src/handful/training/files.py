@@ -2,9 +2,12 @@
 
 import contextlib
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from handful.errors import InputError
 
@@ -37,16 +40,27 @@ def write_whole(path: Path, content: bytes | str) -> None:
     _flush_folder(path.parent)
 
 
-def write_json(path: Path, content: dict[str, Any], *, allow_nan: bool = True) -> None:
-    """As `write_whole`. Raises `ValueError` where a number is not finite, unless `allow_nan`."""
-    write_whole(path, json.dumps(content, indent=2, allow_nan=allow_nan) + "\n")
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """As `write_whole`; null stands for numbers that are not finite, which JSON cannot hold."""
+    write_whole(path, json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can hold it: arrays as lists, None for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    if hasattr(value, "__array__"):
+        return plain(np.asarray(value).tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
     """Raises `InputError`, which ends with the remedy, where the file is missing or damaged."""
     try:
-        return dict(json.loads(path.read_text()).items())
-    except (OSError, ValueError, AttributeError) as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")).items())
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise damaged(path, error, remedy) from error
 
 

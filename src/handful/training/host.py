@@ -18,8 +18,10 @@ from handful.interaction import UpdateMetrics
 from handful.policies.actor import AbstractActor
 from handful.policies.base import AbstractPolicy
 from handful.training.film import Film
+from handful.training.journal import Journal
 from handful.training.rollout import Piece
 from handful.training.seeds import ONE, Seeds, as_it_is
+from handful.training.watchdog import Watchdog
 from handful.types import Batch, Transition
 
 Tree = TypeVar("Tree")
@@ -29,17 +31,20 @@ Rows = dict[str, np.ndarray]  # the fields of transitions
 class HostTrial:
     """One environment on the host and its trial in progress: what `vector.advance` is for pure environments."""
 
-    def __init__(self, env: GymnasiumEnv) -> None:
-        self.env = env
+    def __init__(self, env: GymnasiumEnv, watchdog: Watchdog, journal: Journal | None = None) -> None:
+        self.env, self._watchdog, self._journal = env, watchdog, journal
         self.obs: np.ndarray
         self.time, self.return_, self.over = 0, 0.0, True
         self.resets = 0
 
     def reset(self, key: PRNGKeyArray) -> None:
         """Begin a trial; each one with the same key begins differently."""
-        self.obs = self.env.reset(seed_of(key, self.resets))
+        with self._watchdog.watching("reset"):
+            self.obs = self.env.reset(seed_of(key, self.resets))
         self.time, self.return_, self.over = 0, 0.0, False
         self.resets += 1
+        if self._journal is not None:
+            self._number, self._journal.trials = self._journal.trials, self._journal.trials + 1
 
     def step(self, action: np.ndarray) -> Rows:
         """Act once. Returns the fields of the transition; `action` is the one that the environment took.
@@ -53,11 +58,12 @@ class HostTrial:
                 f"the policy gave the action {action} at step {self.time} of a trial, which is not finite and was not "
                 "sent to the environment; what was learned and recorded before is kept"
             )
-        self.obs, reward, terminated, truncated = self.env.step(action)
+        with self._watchdog.watching("step"):
+            self.obs, reward, terminated, truncated = self.env.step(action)
         truncated = (truncated or self.time >= self.env.task.horizon) and not terminated
         self.return_ += reward
         self.over = terminated or truncated
-        return {
+        step = {
             "obs": obs,
             "action": self.env.to_env_action(action),
             "reward": np.asarray(reward, obs.dtype),
@@ -65,6 +71,9 @@ class HostTrial:
             "terminated": np.asarray(terminated),
             "truncated": np.asarray(truncated),
         }
+        if self._journal is not None:
+            self._journal.add(self._number, step)
+        return step
 
 
 class Hosted:
@@ -78,10 +87,12 @@ class Hosted:
     def __init__(self, env: GymnasiumEnv) -> None:
         self.env, self.task = env, env.task
         self._copies = [env]
-        self._trial = HostTrial(env)
+        self.watchdog = Watchdog()
+        self._trial = HostTrial(env, self.watchdog)
         self.filming = False  # whether the trials that begin from now on are filmed
         self.film: Film | None = None  # of the trial in progress, or the last one
         self.drawing_s = 0.0  # [s] spent on frames in the last `advance`
+        self.journal: Journal | None = None  # for the steps of trials that begin from now on
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -96,6 +107,7 @@ class Hosted:
 
     def close(self) -> None:
         """Close the environment and its copies."""
+        self.watchdog.close()
         for env in self._copies:
             env.close()
 
@@ -104,7 +116,7 @@ class Hosted:
         self.begin_film()
         self._key, self._policy_of, self._state, self._policy = keys, policy_of, states, policy_of(keys, states)
         self._carry = _init(self._policy)
-        self._trial = HostTrial(self.env)
+        self._trial = HostTrial(self.env, self.watchdog, self.journal)
         self._trial.reset(keys)
 
     def advance(self, states: Any, *, steps: int, checked: Collection[int] | None = None) -> tuple[Piece, bool]:
@@ -179,7 +191,8 @@ class OnHost:
         """Reset all environments for a round."""
         key = jax.random.fold_in(key, int(state.updates))
         key = jax.random.fold_in(key, self.agent.num_envs * self.length + 1)  # past those of an update
-        self._trials, self._first = [HostTrial(env) for env in self.envs], []
+        system = self.system
+        self._trials, self._first = [HostTrial(env, system.watchdog, system.journal) for env in self.envs], []
         self._reset_keys = [jax.random.fold_in(key, n) for n in range(len(self.envs))]
         self.system.begin_film()
         for trial, reset_key in zip(self._trials, self._reset_keys, strict=True):

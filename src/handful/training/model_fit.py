@@ -1,6 +1,5 @@
 """A model from recorded trials: fit, recalibrate, score on held-out trials, and the folder that keeps it all."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from handful.scores.model_score import Calibration, OneStepScore, RolloutScore, 
 from handful.scores.windows import Windows, cut, longest, unbroken
 from handful.task import Task
 from handful.training import checkpoint
-from handful.training.files import Folder, read_json, write_json
+from handful.training.files import Folder, plain, read_json, write_json
 from handful.training.model_metrics import fitted_parameters
 from handful.types import Transition
 
@@ -208,8 +207,8 @@ class ModelFolder(Folder):
         checkpoint.save(self.path / "checkpoints" / "model.npz", weights, {"capacity": fit.capacity})
         checkpoint.save_arrays(self.path / "checkpoints" / "shown.npz", fit.shown | _by_step(fit), {})
         task = {"names": fit.task.names, "dt": fit.task.dt, "angles": fit.task.angles}
-        write_json(self.path / "scores.json", scores(fit), allow_nan=False)
-        write_json(self.config_path, {"kind": KIND, **config, **task}, allow_nan=False)
+        write_json(self.path / "scores.json", scores(fit))
+        write_json(self.config_path, {"kind": KIND, **config, **task})
 
     def load(self, learner: AbstractLearner, task: Task) -> Recalibrated:
         """The recalibrated model, given the learner and the task of its fit.
@@ -232,7 +231,7 @@ class ModelFolder(Folder):
 
 def scores(fit: ModelFit) -> dict[str, Any]:
     """All numbers of the report, as JSON: null stands for what is not finite."""
-    return _plain(
+    return plain(
         {
             "split": vars(fit.split),
             "calibration": None if fit.calibration is None else vars(fit.calibration),
@@ -273,12 +272,6 @@ def _by_step(fit: ModelFit) -> dict[str, np.ndarray]:
             arrays[f"pit_one_{when}"] = np.asarray(one.one_step.pit)
             arrays[f"pit_far_{when}"] = np.asarray(one.rollout.pit[:, -1])
     return arrays
-
-
-def _plain(value: Any) -> Any:
-    """As JSON gives it back, arrays as lists."""
-    text = json.dumps(value, default=lambda leaf: np.asarray(leaf).tolist())
-    return json.loads(text, parse_constant=lambda _: None)
 
 
 def _untrained(learner: AbstractLearner, task: Task, capacity: int) -> Recalibrated:

@@ -1,5 +1,6 @@
 """Progress of a run on the terminal."""
 
+import contextlib
 import dataclasses
 import math
 import sys
@@ -65,6 +66,7 @@ class PlainProgress(Observer):
         self.stage_seconds: list[float] = []  # of stages after stage 0 in this sitting
         self.stage_began = time.perf_counter()
         self.means: dict[str, Any] = {}  # of the last stage
+        self.failed = False  # whether the display has been switched off
 
     def __enter__(self) -> "PlainProgress":
         into = "" if self.folder is None else f", into {self.folder}"
@@ -74,7 +76,18 @@ class PlainProgress(Observer):
     def __exit__(self, *error: object) -> None: ...
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+        """Show a line. A display that fails is switched off, with a word, and never ends a run."""
+        if self.failed:
+            return
+        try:
+            self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+            self.console.file.flush()
+        except (OSError, ValueError, SystemExit) as error:  # the last is what rich makes of a broken pipe
+            self.failed = True
+            kept = "" if self.folder is None else f" into {self.folder}"
+            with contextlib.suppress(OSError, ValueError):
+                reason = getattr(error, "strerror", None) or "nobody reads it"
+                sys.stderr.write(f"handful: the output cannot be written ({reason}); the run goes on{kept}\n")
 
     def fitting(self, stage: int) -> None:
         self.check()

@@ -20,6 +20,7 @@ from handful.training.system import System
 from handful.training.tally import Tally, whole_trial
 
 STEPS_PER_CALL = 4096  # [steps] of interaction, about, between two looks at a round in progress
+UPDATES, SHOWN = 1, 2  # what keys are for; 0 is the agent's first state
 ROUNDS = 50  # that the steps of a run are divided into, or fewer if an update takes more steps than that
 
 
@@ -54,7 +55,7 @@ class RoundByRound:
         The keys serve all rounds, since the numbers of updates are folded in; the trial that is shown has its own.
         """
         seeds, host, tallies = self.seeds, self.host, {seed: Tally() for seed in going}
-        key = seeds.stack(keys)
+        key = seeds.stack({seed: jax.random.fold_in(each, UPDATES) for seed, each in keys.items()})
         now: Any = seeds.stack(states)
         if host and index > 0:
             now = host.begin(key, now)
@@ -76,7 +77,9 @@ class RoundByRound:
         after = {seed: seeds.of(now, seed) for seed in going}
         for seed, tally in tallies.items():
             tally.step_ms = [1e3 * tally.seconds / max(tally.steps, 1)]
-            tally.arrays = self._shown(index, jax.random.fold_in(keys[seed], index + 1), after[seed], tally)
+            tally.arrays = self._shown(
+                index, jax.random.fold_in(jax.random.fold_in(keys[seed], SHOWN), index), after[seed], tally
+            )
             tally.arrays["step_ms"] = np.array(tally.step_ms)
         return {seed: (after[seed], tally) for seed, tally in tallies.items()}
 

@@ -15,6 +15,7 @@ import numpy as np
 from handful.errors import InputError
 from handful.training import checkpoint
 from handful.training.files import Folder, damaged, read_json, write_json, write_whole
+from handful.user_code import is_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,20 @@ class Row:
     wall_s: float  # [s] since the run began, over all its sittings
 
 
+def _row_of(written: dict[str, Any]) -> Row:
+    """A row as the checkpoint has it. Raises `TypeError` or `ValueError` where it is none."""
+    row = Row(**written)
+    numbers = (row.trial, row.env_steps, row.return_, row.fit_s, row.wall_s, *dict(row.metrics).values())
+    if not all(value is None or isinstance(value, int | float) for value in numbers):
+        raise TypeError(numbers)
+    return row
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """What a run may not change, with the options of the agent beside the other entries."""
+    return {name: value for name, value in {**config, **config.get("options", {})}.items() if name not in MAY_CHANGE}
+
+
 def columns_of(row: Row) -> dict[str, int | float | None]:
     """All columns of a row of `metrics.csv`, by name."""
     before = {"trial": row.trial, "env_steps": row.env_steps, "return": row.return_}
@@ -48,13 +63,26 @@ def table_of(rows: Sequence[Row]) -> tuple[list[str], list[list[int | float | No
     return names, [[columns_of(row).get(name) for name in names] for row in rows]
 
 
+MAY_CHANGE = {"trials", "files", "options"}  # entries of a configuration; options are compared one by one
 MOST = 1000  # seeds of a group: past that a range is a slip of the hand
 GROUP = "group.json"  # marks a folder whose `seed-*` are run folders
 
 
+def copy_of(folder: Path, file: str, digest: str) -> Path:
+    """Where a run folder keeps its copy of a user's file."""
+    return folder / "files" / digest[:12] / Path(file).name
+
+
+def keep_files(folder: Path, config: dict[str, Any]) -> None:
+    """Copy the user's files that a configuration names into its folder, so that the run does not depend on them."""
+    for file, digest in config.get("files", {}).items():
+        if not (copy := copy_of(folder, file, digest)).exists():
+            write_whole(copy, Path(file).read_bytes())
+
+
 def is_group(path: Path) -> bool:
     """True if a folder holds a group of runs."""
-    return os.path.isfile(path / GROUP)  # noqa: PTH113 -- Path.is_file raises where a name is too long
+    return is_file(path / GROUP)
 
 
 def check_free(path: Path) -> None:
@@ -72,7 +100,10 @@ class RunFolder(Folder):
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any]) -> "RunFolder":
-        """A new run. Raises `InputError` where the folder already holds one, or a group of them."""
+        """A new run, with copies of the user's files in it.
+
+        Raises `InputError` where the folder already holds a run, or a group of them.
+        """
         check_free(path)
         run = cls(path)
         made: list[Path] = []
@@ -80,6 +111,7 @@ class RunFolder(Folder):
             for folder in (path / "checkpoints", path / "figures", path / "videos"):
                 made += reversed([each for each in (folder, *folder.parents) if not os.path.lexists(each)])
                 folder.mkdir(parents=True, exist_ok=True)
+            keep_files(path, config)
             run.write_config(config)
         except BaseException as error:
             for folder in reversed(made):
@@ -94,14 +126,19 @@ class RunFolder(Folder):
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """An existing run. Raises `InputError` where there is none."""
+        """An existing run. A configuration that was lost is written again from the checkpoint.
+
+        Raises `InputError` where there is none.
+        """
         run = cls(path)
         if is_group(path):
             raise InputError(
                 f"{path} holds a group of runs; name one of them, such as {next(path.glob('seed-*'), path)}"
             )
-        if not os.path.isfile(run.config_path):  # noqa: PTH113 -- Path.is_file raises where a name is too long
-            raise InputError(f"{path} is no run folder (it has no config.json); name one that `handful train` made")
+        if not is_file(run.config_path):
+            if not is_file(run.state_path):
+                raise InputError(f"{path} is no run folder (it has no config.json); name one that `handful train` made")
+            run.write_config(run.state_header()["config"])
         return run
 
     def member(self, seed: int) -> "RunFolder":
@@ -113,6 +150,7 @@ class RunFolder(Folder):
         if not self.config_path.exists():
             return RunFolder.create(self.path, config)
         if self.config() != config:
+            keep_files(self.path, config)
             self.write_config(config)
         return self
 
@@ -151,22 +189,43 @@ class RunFolder(Folder):
         return checkpoint.load_arrays(self.trial_path(trial))[0]
 
     def save_state(self, state: Any, rows: list[Row], **header: Any) -> None:
-        """Make the last trial final: the state first, then what is made from it."""
+        """Make the last trial final: the state first, then what is made from it.
+
+        `header`: `config`, to which the state belongs, `devices`, and the `capacity` of its data set.
+        """
         checkpoint.save(self.state_path, state, {"rows": [dataclasses.asdict(row) for row in rows], **header})
         self.write_metrics(rows)
 
     def load_state(self, like: checkpoint.State) -> tuple[checkpoint.State, list[Row]]:
         """The state, in the structure of `like`, and the metrics so far."""
         state, header = checkpoint.load(self.state_path, like)
-        return state, [Row(**row) for row in header["rows"]]
+        return state, [_row_of(row) for row in header["rows"]]
 
     def state_header(self) -> dict[str, Any]:
         """The header of the checkpoint, with the metrics as `rows`."""
-        return checkpoint.load_arrays(self.state_path)[1]
+        header = checkpoint.load_arrays(self.state_path)[1]
+        try:
+            _ = dict(header["config"]), int(header["capacity"]), int(header["devices"]), *map(_row_of, header["rows"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(self.state_path, error, self.REMEDY) from error
+        return header
 
     def rows(self) -> list[Row]:
         """The metrics so far, from the checkpoint."""
-        return [Row(**row) for row in self.state_header()["rows"]]
+        return [_row_of(row) for row in self.state_header()["rows"]]
+
+    def check_config(self, config: dict[str, Any]) -> None:
+        """Raises `InputError` where a configuration is not the one that the checkpoint belongs to.
+
+        More trials may be asked for, and the user's files may be newer; nothing else may change.
+        """
+        saved, now = _flat(self.state_header()["config"]), _flat(config)
+        for name in sorted({*saved, *now}):
+            if saved.get(name) != now.get(name):
+                raise InputError(
+                    f"{self.config_path} has been changed since the run began: {name!r} is {now.get(name)!r} there and "
+                    f"{saved.get(name)!r} in the checkpoint; change it back, or start a new run"
+                )
 
     def write_metrics(self, rows: list[Row]) -> None:
         text = io.StringIO()
@@ -191,6 +250,7 @@ class GroupFolder(Folder):
         """A new group. Raises `InputError` where the folder already holds runs."""
         check_free(path)
         group = cls(path)
+        keep_files(path, config)
         group.write_config(config)
         return group
 

@@ -11,9 +11,10 @@ from handful.agent import AbstractAgent
 from handful.envs.registry import info_of
 from handful.errors import InputError
 from handful.policies.simple import ConstantPolicy, UniformPolicy
-from handful.training.files import sweep
+from handful.training.files import plain, sweep
 from handful.training.film import keep_film
 from handful.training.host import Hosted
+from handful.training.journal import Journal
 from handful.training.loop import Loop, Observer, Stage
 from handful.training.machine import CompileClock
 from handful.training.model_metrics import fitted_parameters
@@ -22,6 +23,10 @@ from handful.training.system import Simulated, System, returns_of
 from handful.training.tally import whole_trial
 
 BASELINE_EPISODES = 10
+OTHER_DEVICES = (
+    "The run was made on {} devices and goes on with {}: its numbers will differ in their last digits from those of an "
+    "uninterrupted run."
+)
 
 
 class Session:
@@ -34,6 +39,7 @@ class Session:
     def __init__(self, folder: RunFolder, system: System, agent: AbstractAgent, config: dict[str, Any]) -> None:
         self.folder, self.system, self.agent, self.config = folder, system, agent, config
         self.seed: int = config["seed"]
+        self.notes: tuple[str, ...] = ()  # sentences that a person should read
         self.loop = loop_of(self, [self.seed])
         self.state, self.rows = self._restored()
 
@@ -58,7 +64,12 @@ class Session:
         self.folder.save_trial(stage.row.trial, stage.arrays)
         if isinstance(self.system, Hosted):
             keep_film(self.folder.path, self.system.film, self.rows, self.system.task.dt)
-        self.folder.save_state(state, self.rows, capacity=self.loop.capacity)
+        if not self.folder.config_path.exists():  # the folder has been removed meanwhile: what was done is kept
+            self.folder.write_config(self.config)
+        facts = {"capacity": self.loop.capacity, "devices": jax.device_count()}
+        self.folder.save_state(state, self.rows, config=plain(self.config), **facts)
+        if isinstance(self.system, Hosted) and self.system.journal is not None:
+            self.system.journal.drop()
 
     def evaluate(self, seed: int, episode: int) -> float:
         """The return of one fresh trial of the learned controller; nothing is learned from it."""
@@ -97,7 +108,11 @@ class Session:
                     f"{self.folder.state_path} is missing, and what was learned with it; restore it, or start a new run"
                 )
             return self.loop.init(self.seed), []
-        like = self.loop.init(self.seed, self.folder.state_header()["capacity"])
+        header = self.folder.state_header()
+        self.folder.check_config(plain(self.config))
+        if header["devices"] != jax.device_count():
+            self.notes += (OTHER_DEVICES.format(header["devices"], jax.device_count()),)
+        like = self.loop.init(self.seed, header["capacity"])
         state, rows = self.folder.load_state(like)
         return self.loop.reserve(state, self.loop.capacity), rows
 
@@ -122,13 +137,19 @@ def train(sessions: Mapping[int, Session], observer: Observer) -> None:
     any_ = next(iter(sessions.values()))
     for session in sessions.values():
         session.tidy()
-    loop, last = loop_of(any_, list(sessions)), any_.config["trials"]
-    for index in range(min(session.done for session in sessions.values()), last + 1):
-        if isinstance(any_.system, Hosted):
-            any_.system.filming = loop.films(index)
-        states = {seed: session.state for seed, session in sessions.items()}
-        rows = {seed: session.rows for seed, session in sessions.items()}
-        loop.stage(index, states, rows, observer, lambda seed, state, stage: sessions[seed].keep(state, stage))
+    loop, last, hosted = loop_of(any_, list(sessions)), any_.config["trials"], isinstance(any_.system, Hosted)
+    journal = Journal(any_.folder.path / "checkpoints", any_.system.task) if hosted else None
+    try:
+        for index in range(min(session.done for session in sessions.values()), last + 1):
+            if isinstance(any_.system, Hosted) and journal is not None:
+                any_.system.filming, any_.system.journal = loop.films(index), journal
+                journal.begin()
+            states = {seed: session.state for seed, session in sessions.items()}
+            rows = {seed: session.rows for seed, session in sessions.items()}
+            loop.stage(index, states, rows, observer, lambda seed, state, stage: sessions[seed].keep(state, stage))
+    finally:
+        if journal is not None:
+            journal.end()
 
 
 def loop_of(session: Session, seeds: list[int]) -> Loop:

@@ -85,6 +85,22 @@ def returns_of(keys: Key[Array, "n"], env: AbstractEnv, policy: AbstractPolicy) 
     return jax.vmap(lambda key: returned(episode(key, env, policy)))(keys)
 
 
+def facts_of(system: System) -> dict[str, Any]:
+    """What figures and tables need to know of a system, so that reading a run needs none of the user's code."""
+    task = system.task
+    return {
+        "names": list(task.names),
+        "angles": list(task.angles),
+        "dt": float(task.dt),
+        "horizon": int(task.horizon),
+        "discount": float(task.discount),
+        "low": np.asarray(task.low).tolist(),
+        "high": np.asarray(task.high).tolist(),
+        "categorical": bool(task.categorical),
+        "hosted": isinstance(system, Hosted),
+    }
+
+
 def system_for(env: AbstractEnv | GymnasiumEnv) -> System:
     """The system for an environment."""
     return Simulated(env) if isinstance(env, AbstractEnv) else Hosted(env)
