@@ -307,3 +307,13 @@ def test_parts_tell_noise_from_ignorance():
     parts = one_step_predictions(KEY, believed(NOISE, offsets), trials_of(2, 10))
     ratio = np.asarray(parts.epistemic / parts.aleatoric)
     np.testing.assert_allclose(ratio, np.tile(offsets.var(0) / NOISE**2, (20, 1)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("unit", [1e-7, 1.0, 1e7])
+def test_a_gap_is_one_in_every_unit(unit):
+    """A trial whose sixth row does not begin where the fifth led to, by half a std; and a constant beside it."""
+    obs = np.stack([np.arange(9.0), np.full(9, 4.0)], 1)
+    obs[5:, 0] += 1.3
+    moved = obs + np.array([1.0, 0.0])
+    pieces = unbroken(transitions(unit * obs, np.zeros((9, 1)), unit * moved))
+    assert [len(actions) for _, actions in pieces] == [5, 4]

@@ -11,7 +11,7 @@ class Standardiser(eqx.Module):
     """An affine map to mean zero and std one in each column, in any unit of the values.
 
     A constant column, whose values differ by no more than the float type resolves at their magnitude, has scale one,
-    which avoids a division by zero.
+    which avoids a division by zero. A column whose variance exceeds the float type has an infinite one.
     """
 
     mean: Float[Array, "d"]
@@ -35,8 +35,9 @@ class Standardiser(eqx.Module):
         mean = rough + jnp.sum(jnp.where(mask[:, None], values - rough, 0.0) * weight, axis=0)
         centred = jnp.where(mask[:, None], values - mean, 0.0)
         largest = jnp.abs(centred).max(axis=0, initial=0.0)
-        unit = jnp.where(largest > 0, largest, 1.0)  # so that no square leaves the range of the float type
+        unit = jnp.where(largest > 0, largest, 1.0)  # so that no square of a small number becomes zero
         std = unit * jnp.sqrt(jnp.sum((centred / unit) ** 2 * weight, axis=0))
+        std = jnp.where(jnp.isfinite(std**2), std, jnp.inf)
         held = jnp.abs(jnp.where(mask[:, None], values, 0.0)).max(axis=0, initial=0.0)
         return cls(mean, scale_of(std, held if size is None else size))
 
