@@ -125,7 +125,7 @@ UNBOUNDED = {  # fields of which an infinite value has a meaning: no limit, or n
     Ascent: {"clip"},
     Adam: {"decay_updates", "max_grad_norm"},
     Clipped: {"clip_eps"},
-    DQN: {"lr_decay_steps", "huber_delta", "max_grad_norm"},
+    DQN: {"lr_decay_steps", "huber_delta", "max_grad_norm", "learning_rate"},  # with the last every update is undone
     TrustRegion: {"decay_updates"},
 }
 FREE = (ActorCriticNets, MeanStd)  # classes with a field that may have either sign

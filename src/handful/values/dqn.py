@@ -12,7 +12,7 @@ from handful.agent import AbstractAgent, Metrics
 from handful.data.features import Features
 from handful.data.replay import Replay
 from handful.errors import InputError
-from handful.fields import Real, Whole, check_finite, check_hidden, check_within, real, whole
+from handful.fields import Real, Whole, check_hidden, check_within, real, whole
 from handful.optimiser import Adam
 from handful.policies.discrete_actions import DiscreteActions, EpsilonGreedy
 from handful.policies.mlp import MLP
@@ -109,7 +109,6 @@ class DQN(AbstractAgent):
             check_within(self, name, 0.0)
         for name in ("lr_decay_steps", "huber_delta", "max_grad_norm"):
             check_within(self, name, 0.0, least_excluded=True)
-        check_finite(self, "learning_rate")
         check_hidden(self)
         if self.capacity < self.batch_size:
             raise InputError(
