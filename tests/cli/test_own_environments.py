@@ -38,8 +38,10 @@ def test_the_example_learns_and_what_it_learned_outlives_a_step_that_raises(hand
     assert said.code == 2
     line = 1 + own.read_text().splitlines().index('            raise OSError("cable out")')
     assert said.err.startswith(
-        f"handful: {own}:{line}: the environment raised OSError (cable out) at step 57 of a trial; "
+        f"handful: {own}:{line}: the environment raised OSError (cable out) at step 57 of a trial; the steps up to "
+        f"there are kept in {run}/checkpoints/interrupted-000.csv"
     )
+    assert len((run / "checkpoints" / "interrupted-000.csv").read_text().splitlines()) == 1 + 56
     kept = rows(run)
     data = (run / "checkpoints" / "trial-000.npz").read_bytes()
     assert len(kept) == 1  # the random trial

@@ -183,7 +183,7 @@ def replayed(batches, seeds, *, whole, **settings):
 @eqx.filter_jit
 def drawn(update, count):
     """The noise of an update's actions, by the keys that they have, environment after environment."""
-    key = jax.random.fold_in(UPDATES_KEY, update)
+    key = jax.random.fold_in(KEY, update)
     return jax.vmap(lambda n: 0.6 * jax.random.normal(jax.random.fold_in(key, n), (1,)))(jnp.arange(count))
 
 

@@ -53,13 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, rest = _split(words)
     if name is None:
         return _refuse(f"there is no command {' '.join(words[:1])!r}; the commands are {', '.join(COMMANDS)}")
+    code = 0
     try:
         code = _run(name, rest)
         sys.stdout.flush()
     except OSError as error:  # of the output alone: all others are sentences by now
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to say, at exit either
-        gone = isinstance(error, BrokenPipeError)  # who read it
-        return 0 if gone else _refuse(f"the output cannot be written ({error.strerror})")
+        if not isinstance(error, BrokenPipeError) and name != "train":  # who read it has gone; training has said it
+            return _refuse(f"the output cannot be written ({error.strerror})")
     return code
 
 
@@ -100,9 +101,9 @@ def _run(name: str, words: list[str]) -> int:
     except KeyboardInterrupt as asked:
         sys.stderr.write("handful: stopped\n")
         return getattr(asked, "code", INTERRUPTED)
-    except BrokenPipeError:
-        raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 -- the last handler: whatever it is becomes a sentence
+    except (Exception, SystemExit) as error:  # the last handler: whatever it is becomes a sentence
+        if isinstance(error, OSError) and error.filename is None:
+            raise  # of the output
         return _unexpected(error)
 
 

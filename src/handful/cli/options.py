@@ -13,6 +13,7 @@ from handful.errors import InputError
 from handful.user_code import is_file
 
 SEEDS = 2**32
+MARKS = ("config.json", "group.json", "checkpoints/state.npz")  # files that tell the folder of a run, or of a group
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Evaluate:
         """Raises `InputError` where options are wrong by themselves. Nothing here needs JAX."""
         check_least(self, "episodes")
         check_seed(self.seed)
-        check_folder(self.run, "config.json", "group.json", "checkpoints/state.npz")
+        check_folder(self.run, *MARKS)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import tyro
 
 from handful.agents.catalogue import AGENTS, entry_of
 from handful.agents.options.filled import check_least, flag
-from handful.cli.options import check_folder, check_seed
+from handful.cli.options import MARKS, check_folder, check_seed
 from handful.errors import InputError
 from handful.training.files import read_json
 from handful.user_code import is_file
@@ -100,7 +100,7 @@ def check_run(options: Any) -> None:
             f"a run goes on with its own options, only --trials can be raised; leave out {', '.join(map(flag, given))}"
         )
     else:
-        check_folder(options.resume, "config.json", "group.json")
+        check_folder(options.resume, *MARKS)
 
 
 def check_named(task: str) -> None:

@@ -191,7 +191,7 @@ class GymnasiumEnv:
     @property
     def _where(self) -> str:
         """The end of an error message: when it happened."""
-        return f"at step {self._time} of a trial; trials before this one are kept" if self._time else "at a reset"
+        return f"at step {self._time} of a trial" if self._time else "at a reset"
 
     def _allowed(self, action: Float[np.ndarray, "a"]) -> Any:
         """The nearest allowed action, in the shape and type of the environment's action space."""

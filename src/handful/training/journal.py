@@ -68,15 +68,15 @@ class Journal:
         self._close()
         self.path.unlink(missing_ok=True)
 
-    def end(self) -> None:
-        """Nothing follows: steps of a stage that was interrupted, now or earlier, get a name of their own."""
+    def end(self) -> Path | None:
+        """Nothing follows: steps of a stage that was interrupted, now or earlier, get a file of their own, or None."""
         self._close()
         with contextlib.suppress(OSError):
             if self.path.is_file() and len(self.path.read_bytes().splitlines()) > 1:
                 number = len([*self.path.parent.glob("interrupted-*.csv")])
-                self.path.rename(self.path.with_name(f"interrupted-{number:03d}.csv"))
-            else:
-                self.path.unlink(missing_ok=True)
+                return self.path.rename(self.path.with_name(f"interrupted-{number:03d}.csv"))
+            self.path.unlink(missing_ok=True)
+        return None
 
     def _close(self) -> None:
         if self._file is not None:

@@ -63,7 +63,7 @@ def table_of(rows: Sequence[Row]) -> tuple[list[str], list[list[int | float | No
     return names, [[columns_of(row).get(name) for name in names] for row in rows]
 
 
-MAY_CHANGE = {"trials", "files", "options"}  # entries of a configuration; options are compared one by one
+MAY_CHANGE = {"trials", "files", "given", "options"}  # of a configuration; options are compared one by one
 MOST = 1000  # seeds of a group: past that a range is a slip of the hand
 GROUP = "group.json"  # marks a folder whose `seed-*` are run folders
 

@@ -147,6 +147,11 @@ def train(sessions: Mapping[int, Session], observer: Observer) -> None:
             states = {seed: session.state for seed, session in sessions.items()}
             rows = {seed: session.rows for seed, session in sessions.items()}
             loop.stage(index, states, rows, observer, lambda seed, state, stage: sessions[seed].keep(state, stage))
+    except InputError as error:
+        kept = None if journal is None else journal.end()
+        if kept is None:
+            raise
+        raise InputError(f"{error}; the steps up to there are kept in {kept}") from error
     finally:
         if journal is not None:
             journal.end()
