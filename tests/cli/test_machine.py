@@ -117,5 +117,5 @@ def test_sizes_are_compared_with_the_memory_that_is_free(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda: 1e9)
     resolved = type(options)(candidates=1000, particles=100, hidden=(500,), horizon=5)
     memory.check_memory(resolved, task)
-    with pytest.raises(InputError, match="--particles 1000 need about 1.9 GiB of memory, and 0.9"):
+    with pytest.raises(InputError, match=r"--particles 1000 need about 1\.9 GiB of memory, and 0\.9"):
         memory.check_memory(type(options)(candidates=1000, particles=1000, hidden=(500,), horizon=5), task)
