@@ -36,7 +36,7 @@ from handful.version import __version__
 USUAL_TRIALS = 8
 MISSING = object()
 KINDS = {"task": str, "agent": str, "trials": int, "updates": int | None, "seed": int, "refit_every": int | None}
-KINDS |= {"float64": bool, "step_limit": float | None, "options": dict, "files": dict}
+KINDS |= {"float64": bool, "step_limit": float | None, "options": dict, "files": dict[str, str]}
 
 
 def configured(options: Any) -> dict[str, Any]:
@@ -46,6 +46,10 @@ def configured(options: Any) -> dict[str, Any]:
     """
     agent_name, own = _named(options.agent, options.own)
     entry = entry_of(agent_name)
+    for name, value in vars(own).items():
+        numbers = [each for each in (value if isinstance(value, tuple) else [value]) if isinstance(each, float)]
+        if not all(map(math.isfinite, numbers)):
+            raise InputError(f"{flag(name)} must be finite, got {value}")
     config = {
         "handful": __version__,
         "task": options.task,
@@ -266,6 +270,8 @@ def fits(value: Any, kind: Any) -> bool:
     origin, choices = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         return value in choices
+    if origin is dict:
+        return isinstance(value, dict) and all(fits(each, choices[1]) for each in value.values())
     if origin is tuple:
         return isinstance(value, list | tuple) and all(fits(each, choices[0]) for each in value)
     if choices:

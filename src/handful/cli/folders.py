@@ -65,7 +65,10 @@ def opened(path: Path) -> RunFolder:
     if ModelFolder.is_one(path):
         raise InputError(f"{path} holds a model that `handful fit` made and no run; name one that `handful train` made")
     folder = RunFolder.open(path)
-    if not folder.config().keys() & {"given", "options"}:
+    config = folder.config()
+    if folder.state_path.exists():
+        folder.check_config(config)
+    if not config.keys() & {"given", "options"}:
         raise InputError(
             f"the agent of {path} was made in Python, and its folder does not say how: load it there, as a "
             "`handful.training.session.Session` of the same agent"
