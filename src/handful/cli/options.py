@@ -57,7 +57,8 @@ class Fit:
     data: Annotated[Path, tyro.conf.Positional]
     """a run folder, an .npz (obs, action, next_obs, trial) or a .csv (columns obs…, action…, trial)"""
     model: Model = "ensemble"
-    """which family of models; physics needs --task, whose equations it takes"""
+    """which family of models; physics needs equations: of a built-in task, or a PhysicsLearner that the file of your
+    environment declares as `physics`; name either with --task, unless the run folder does"""
     task: str | None = None  # gives names, angles and the time step: as for `handful train`
     held_out: tuple[int, ...] = ()  # trials to score on (default: every fifth)
     horizon: int = 25  # steps of the scored rollouts

@@ -55,9 +55,17 @@ def parameter_table(parameters: dict[str, dict[str, float | None]] | None) -> It
         yield page.paragraph(
             "Of the final model, each in its own units: std of the approximate posterior, prior std at the guess."
         )
-        columns = {"guess": "guess", "prior std": "prior_std", "fitted": "fitted", "std": "std"}
+        yield from (page.table(header, rows) for header, rows in parameter_rows(parameters))
+
+
+def parameter_rows(
+    parameters: dict[str, dict[str, float | None]] | None,
+) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """Header and rows of fitted parameters; nothing where there are none."""
+    columns = {"guess": "guess", "prior std": "prior_std", "fitted": "fitted", "std": "std"}
+    if parameters:
         rows = [[name, *(number(row.get(key)) for key in columns.values())] for name, row in parameters.items()]
-        yield page.table(["parameter", *columns], rows)
+        yield ["parameter", *columns], rows
 
 
 def all_metrics(record: Record) -> Iterator[Block]:

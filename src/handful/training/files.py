@@ -37,16 +37,17 @@ def write_whole(path: Path, content: bytes | str) -> None:
     _flush_folder(path.parent)
 
 
-def write_json(path: Path, content: dict[str, Any], *, allow_nan: bool = True) -> None:
-    """As `write_whole`. Raises `ValueError` where a number is not finite, unless `allow_nan`."""
-    write_whole(path, json.dumps(content, indent=2, allow_nan=allow_nan) + "\n")
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """As `write_whole`. Numbers that are not finite, which JSON cannot hold, are written as null."""
+    finite = json.loads(json.dumps(content), parse_constant=lambda _: None)
+    write_whole(path, json.dumps(finite, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
     """Raises `InputError`, which ends with the remedy, where the file is missing or damaged."""
     try:
         return dict(json.loads(path.read_text()).items())
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:  # brackets may be nested without end
         raise damaged(path, error, remedy) from error
 
 
