@@ -195,7 +195,7 @@ def test_coverage_is_right_for_any_number_of_samples(count, draw):
 
 @pytest.mark.parametrize(("count", "missed"), [(4, 0.25), (9, 0.5), (18, 0.95), (19, 1.0), (60, 1.0)])
 def test_what_lies_beyond_all_samples_is_missed_by_its_share(count, missed):
-    """The outer two of `count + 1` places hold the tenth that a 90 % band leaves out: 4 000 cases, 5 standard errors."""
+    """The outer two of `count + 1` places hold the tenth that a 90 % band leaves out: 5 standard errors."""
     samples = RNG.normal(size=(count, 4_000))
     found = 1 - metrics.coverage(metrics.pit_samples(*f32(np.full(4_000, 99.0), samples)), 0.9)
     assert found == pytest.approx(missed, abs=5 * np.sqrt(missed * (1 - missed) / 4_000) + 1e-6)

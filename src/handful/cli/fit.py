@@ -20,7 +20,6 @@ from handful.models.base import AbstractLearner
 from handful.reports.model_report import (
     calibrated,
     coarse,
-    table_errors,
     table_one_step,
     table_rollout,
     verdict,
@@ -89,8 +88,7 @@ def _learner(options: Fit, env: Any) -> AbstractLearner:
 def _present(folder: ModelFolder) -> None:
     """Print the tables, the parameters, the verdict and the paths."""
     scores, names = folder.scores(), folder.config()["names"]
-    tables = [table_one_step(scores), table_rollout(scores), table_errors(scores, names)]
-    for header, rows in [*tables, *parameter_rows(scores["parameters"])]:
+    for header, rows in [table_one_step(scores), table_rollout(scores), *parameter_rows(scores["parameters"])]:
         show(table_of(header, rows, numbers=True), "")
     show(verdict(scores, names))
     if said := calibrated(scores):

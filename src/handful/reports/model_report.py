@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from handful.errors import InputError
 from handful.reports import model_figures as figures
 from handful.reports import page
 from handful.reports.model_figures import ModelRecord
@@ -15,6 +16,7 @@ from handful.scores.metrics import WIDE, least_samples
 from handful.scores.model_score import PARTICLES, SEARCHED
 from handful.scores.trust import PREDICTED
 from handful.training.model_fit import ModelFolder
+from handful.training.schema import NUMBER, check_arrays, check_content, check_forecasts
 
 ONE_STEP = {
     "nrmse": "error of the mean (NRMSE)",
@@ -41,7 +43,7 @@ def write_model_report(folder: ModelFolder) -> None:
 
     Raises `InputError` where the folder is not whole or cannot be written.
     """
-    record = ModelRecord(folder.config(), folder.scores(), folder.shown())
+    record = read_model(folder)
     config, scores = record.config, record.scores
     page.write(
         folder.report_path,
@@ -52,6 +54,50 @@ def write_model_report(folder: ModelFolder) -> None:
         notes=[*config.get("notes", []), *coarse(config), *_warnings(scores)],
         sections=page.gathered(SECTIONS, record),
     )
+
+
+NUMBERS = [(*NUMBER, type(None))]
+ONE = {name: {"mean": (*NUMBER, type(None)), "entries": NUMBERS} for name in ONE_STEP}
+FAR = {name: {"mean": NUMBERS, "entries": [NUMBERS]} for name in ROLLOUT}
+TRUST = {"steps": int, "failed": [str], "entry?": int}
+SCORE = {"one_step": ONE, "rollout": {"steps": [int], "trust_horizon": int, "trust": TRUST, "finite": NUMBERS, **FAR}}
+SCORES = {
+    "split": {"training": [int], "calibration": [int], "held_out": [int]}, "trusted_coverage": NUMBER,
+    "calibration?": {"factor": NUMBER, "coverage": NUMBER, "one_step?": NUMBER, "horizon": int, "at_limit": bool},
+    "errors": {name: [NUMBERS] for name in ("model", "unchanged", "linear")}, "before": SCORE, "after?": SCORE,
+    "parameters?": {},
+}  # fmt: skip
+CONFIG = {"names": [str], "angles": [int], "dt": NUMBER, "timed": bool, "notes?": [str], "particles?": int}
+ARRAYS = {
+    "seen": "b o", "aleatoric": "b o", "epistemic": "b o", "number": "", "obs": "t o", "next_obs": "t o",
+    "fan_starts": "s", "fan_obs": "s p w o",
+} | {f"{name}_before": "k o" for name in ROLLOUT} | {"pit_one_before": "b o", "pit_far_before": "n o"}  # fmt: skip
+AFTER = {name.replace("before", "after"): axes for name, axes in ARRAYS.items() if name.endswith("before")}
+
+
+def read_model(folder: ModelFolder) -> ModelRecord:
+    """The contents of a model folder. Raises `InputError` where a file is missing, damaged or of another form."""
+    config, scores, arrays = folder.config(), folder.scores(), folder.shown()
+    try:
+        check_content(config, CONFIG, "config.json")
+        check_content(scores, SCORES, "scores.json")
+        _check_lengths(scores, len(config["names"]))
+        check_arrays(arrays, ARRAYS | AFTER, [*ARRAYS, *(AFTER if scores.get("after") else ())], o=len(config["names"]))
+        check_forecasts(arrays, len(arrays["obs"]))
+    except InputError as error:
+        text = f"{folder.path} does not hold a model as this version writes it: {error}; {folder.REMEDY}"
+        raise InputError(text) from None
+    return ModelRecord(config, scores, arrays)
+
+
+def _check_lengths(scores: dict[str, Any], entries: int) -> None:
+    """Raises `InputError` unless the scores of rollouts have one value for each of their steps, and errors each entry."""
+    for when in _both(scores, "rollout").values():
+        columns = [when["finite"], *(when[name]["mean"] for name in ROLLOUT), *scores["errors"].values()]
+        if not when["steps"] or any(len(column) != len(when["steps"]) for column in columns):
+            raise InputError("the scores of rollouts in scores.json must have one value for each of their steps")
+    if any(len(at) != entries for column in scores["errors"].values() for at in column):
+        raise InputError("'errors' of scores.json must have one value for each of 'names'")
 
 
 def verdict(scores: dict[str, Any], names: Sequence[str] = ()) -> str:
@@ -86,7 +132,7 @@ def table_errors(scores: dict[str, Any], names: Sequence[str]) -> tuple[list[str
         for entry, name in enumerate(names)
         for kind, text in kinds.items()
     ]
-    return ["RMSE in the entry's unit", *map(str, scores["before"]["rollout"]["steps"])], rows
+    return ["RMSE in the entry's unit", *(count(step, "step") for step in scores["before"]["rollout"]["steps"])], rows
 
 
 def calibrated(scores: dict[str, Any]) -> str:
@@ -157,10 +203,10 @@ def coarse(config: dict[str, Any]) -> list[str]:
     if particles >= least:
         return []
     counted = 1 - (particles + 1) * (1 - WIDE) / 2
-    return [
+    text = (
         f"Bands of {particles} particles are coarse: the 90% band counts {counted:.0%} of the measurements beyond all "
-        f"particles as inside it. With --particles {least} or more it counts none."
-    ]
+    )
+    return [f"{text}particles as inside it. With --particles {least} or more it counts none."]
 
 
 def _headline(scores: dict[str, Any]) -> page.Tiles:

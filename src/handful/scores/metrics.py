@@ -70,10 +70,10 @@ def pit_mixture(y: Float[Array, "*b"], mean: Float[Array, "m *b"], std: Float[Ar
 def pit_samples(y: Float[Array, "*b"], samples: Float[Array, "p *b"]) -> Float[Array, "*b"]:
     """The rank of y among samples, from 0 to 1; NaN, which is a miss, where a sample is not finite.
 
-    The k-th of p samples in order has the rank `k / (p + 1)`; ranks are interpolated between neighbours. Beyond the ends
-    nothing tells how far out y lies, so its rank is drawn uniformly between the end and 0 or 1, with the same numbers
+    The k-th of p samples in order has the rank `k / (p + 1)`; ranks are interpolated between neighbours. Beyond the
+    ends nothing tells how far out y lies: its rank is drawn uniformly between the end and 0 or 1, with the same numbers
     in every call. If y is a draw from the distribution of the samples, bands then contain it with their probability
-    whatever p is; with fewer than `least_samples` a band also counts a share of all that lies outside the samples.
+    whatever p is; with fewer than `least_samples` they also count a share of all that lies outside the samples.
 
     Source: [Czado09] section 2, the randomised PIT. Deviates: randomised only beyond the ends.
     """

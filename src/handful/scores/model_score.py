@@ -64,7 +64,7 @@ class RolloutScore(eqx.Module):
 
     @property
     def trust_horizon(self) -> int:
-        """The steps ahead before the coverage over starts and entries first falls below `COVERED`: a part of `trust`."""
+        """The steps ahead before the coverage over starts and entries first falls below `COVERED`."""
         return int(np.cumprod(np.asarray(self.coverage.mean(1)) >= COVERED).sum())
 
 

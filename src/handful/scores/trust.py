@@ -1,10 +1,9 @@
 """The rule by which a model counts as trusted, so many steps ahead."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from handful.scores.baselines import Baselines
 
@@ -13,15 +12,13 @@ PREDICTED = 0.5  # least share of an entry's squared change that the mean predic
 BEHIND = 0.1  # of the squared change: the most by which a linear model may predict more
 ROUNDING = 2 * float(np.finfo(np.float32).eps)  # of an entry's greatest magnitude: smaller changes are none
 
-Limb = Literal["coverage", "unchanged", "linear"]
-
 
 @dataclass(frozen=True)
 class Trust:
     """Up to how many steps ahead a model is trusted, and what ends it."""
 
     steps: int
-    failed: tuple[Limb, ...]  # at the step after these; empty where it is trusted over all steps that were tried
+    failed: tuple[str, ...]  # limbs, at the step after these; empty where it is trusted over all steps that were tried
     entry: int | None  # of the observation, where a limb of the error failed: the one predicted worst
 
 
@@ -43,7 +40,7 @@ def trust(
     """
     moves, errors = known.unchanged > ROUNDING * known.size, (known.in_units(nrmse), known.linear)
     predicted, by_linear = (np.where(moves, predicted_share(rmse, known), 1.0) for rmse in errors)
-    limbs: dict[Limb, Bool[np.ndarray, "h"]] = {
+    limbs = {
         "coverage": coverage.mean(1) >= COVERED,
         "unchanged": (predicted >= PREDICTED).all(1),
         "linear": (predicted >= by_linear - BEHIND).all(1),

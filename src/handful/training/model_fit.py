@@ -212,6 +212,17 @@ class ModelFolder(Folder):
     def save(self, fit: ModelFit, config: dict[str, Any]) -> None:
         """Write everything but the report; the configuration last, so that a folder with one is whole."""
         self.check_free(self.path)
+        try:
+            self._write(fit, config)
+        except InputError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            reason = error.__cause__.strerror or error.__cause__
+            raise InputError(
+                f"the model cannot be written into {self.path} ({reason}); make room, or fit again with another --out"
+            ) from error.__cause__
+
+    def _write(self, fit: ModelFit, config: dict[str, Any]) -> None:
         weights = eqx.filter(fit.model, eqx.is_array)
         checkpoint.save(self.path / "checkpoints" / "model.npz", weights, {"capacity": fit.capacity})
         checkpoint.save_arrays(self.path / "checkpoints" / "shown.npz", fit.shown | _by_step(fit), {})
