@@ -17,7 +17,7 @@ from handful.envs.point_mass import PointMass
 from handful.errors import InputError
 
 NAMES = ("x [m]", "y [m]", "xdot [m/s]", "ydot [m/s]")
-CHECKS = ["reward", "hidden state", "termination", "actions", "step length", "determinism"]
+CHECKS = ["reward", "reward follows from the observation", "termination", "actions", "step length", "determinism"]
 
 
 def reward(obs, action, next_obs):
@@ -213,18 +213,23 @@ class Secret:
 
 def test_a_reward_that_depends_on_hidden_state():
     found = checked(given={"reward": None}, pays=Secret())
-    assert set(off(found)) == {"hidden state", "determinism"}
-    assert re.match(r"a regression on the observations explains [\d]+ % of the reward", found["hidden state"].found)
-    assert found["hidden state"].found.endswith("so it depends on chance or on state that is not observed")
+    assert set(off(found)) == {"reward follows from the observation", "determinism"}
+    assert re.match(
+        r"a regression on the observations explains [\d]+ % of the reward",
+        found["reward follows from the observation"].found,
+    )
+    assert found["reward follows from the observation"].found.endswith(
+        "so it depends on chance or on state that is not observed"
+    )
     found = checked(pays=Secret())
-    assert set(off(found)) == {"reward", "hidden state", "determinism"}
+    assert set(off(found)) == {"reward", "reward follows from the observation", "determinism"}
 
 
 def test_a_learned_reward_that_is_seen():
     found = checked(given={"reward": None})
     assert off(found) == []
     assert found["reward"].verdict == "unknown"
-    assert found["hidden state"].verdict == "ok"
+    assert found["reward follows from the observation"].verdict == "ok"
 
 
 @pytest.mark.parametrize(("share", "noise"), [(1.0, 0.0), (0.5, 1.0), (0.0, 30.0)])

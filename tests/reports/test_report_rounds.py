@@ -75,7 +75,8 @@ def test_rounds_are_called_rounds(reported):
 def test_sections_of_models_and_plans_are_left_out(reported):
     titles = re.findall(r"<h2>(.*?)</h2>", reported.report_path.read_text())
     assert titles == [
-        "Learning", "Metrics of the agent", "Best and last", "Computation time", "All metrics", "Reproduce this run",
+        "Learning", "Metrics of the agent", "Control", "Best and last", "Computation time", "All metrics", "Settings",
+        "Reproduce this run",
     ]  # fmt: skip
     figures = {path.stem for path in (reported.path / "figures").iterdir()}
     assert figures == {"learning-curve", "metrics", "traces-best", "traces-last", "wall-time"}

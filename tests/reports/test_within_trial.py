@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from handful.reports.plant import Plant
 from handful.reports.record import Labels, Record
 from handful.reports.run_figures import coverage
 from handful.reports.trial_figures import forecast
@@ -46,7 +47,7 @@ def test_the_coverage_of_a_run_knows_the_angles_of_its_task():
     shares = []
     for angles in ((0,), ()):
         task = task_of(lambda obs, action, next_obs: obs[0], 2, [-1.0], [1.5], angles=angles)
-        record = Record({}, {}, [row], {0: turning_trial()}, task, None, {}, [])
+        record = Record({}, {}, [row], {0: turning_trial()}, Plant.of(task, hosted=False), None, {}, [])
         (picture,) = coverage(record)
         shares.append(picture.content.axes[0].lines[1].get_ydata()[0])
     assert shares[0] == 0  # every particle is ahead, and some only of them past half a turn

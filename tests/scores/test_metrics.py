@@ -164,8 +164,9 @@ def test_places_among_samples_are_those_of_their_quantiles(count):
     for level in np.linspace(1.01 / (count + 1), 0.99 * count / (count + 1), 8):
         y = np.quantile(samples, level, axis=0, method="weibull")
         near(metrics.pit_samples(*f32(y, samples)), level, rtol=1e-4)
-    outside = metrics.pit_samples(*f32([-99.0, 99.0], samples[:, :2]))
-    near(outside, [0.5 / (count + 1), (count + 0.5) / (count + 1)])
+    below, above = metrics.pit_samples(*f32([-99.0, 99.0], samples[:, :2]))
+    assert 0 <= below <= 1 / (count + 1)
+    assert count / (count + 1) <= above <= 1
 
 
 def test_ties_lie_in_the_middle():
@@ -179,6 +180,26 @@ def test_bands_of_few_samples_hold_what_they_claim():
     pit = metrics.pit_samples(*f32(draws[0], draws[1:]))
     for level in (0.5, 0.9):
         assert metrics.coverage(pit, level) == pytest.approx(level, abs=5 * np.sqrt(level * (1 - level) / 40_000))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 9, 13, 18, 24, 60])
+@pytest.mark.parametrize("draw", ["normal", "exponential", "uniform", "standard_cauchy"])
+def test_coverage_is_right_for_any_number_of_samples(count, draw):
+    """Truth and samples from one distribution, 20 000 cases: 5 standard errors, and 0.005 for the interpolation."""
+    draws = getattr(np.random.default_rng(count), draw)(size=(count + 1, 20_000))
+    pit = metrics.pit_samples(*f32(draws[0], draws[1:]))
+    for level in (0.9, 0.95):
+        found = float(metrics.coverage(pit, level))
+        assert found == pytest.approx(level, abs=5 * np.sqrt(level * (1 - level) / 20_000) + 0.005)
+
+
+@pytest.mark.parametrize(("count", "missed"), [(4, 0.25), (9, 0.5), (18, 0.95), (19, 1.0), (60, 1.0)])
+def test_what_lies_beyond_all_samples_is_missed_by_its_share(count, missed):
+    """The outer two of `count + 1` places hold the tenth that a 90 % band leaves out: 5 standard errors."""
+    samples = RNG.normal(size=(count, 4_000))
+    found = 1 - metrics.coverage(metrics.pit_samples(*f32(np.full(4_000, 99.0), samples)), 0.9)
+    assert found == pytest.approx(missed, abs=5 * np.sqrt(missed * (1 - missed) / 4_000) + 1e-6)
+    assert (count >= metrics.least_samples(0.9)) == (missed == 1)
 
 
 def overconfident(count=100_000):

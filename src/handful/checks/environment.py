@@ -45,7 +45,7 @@ def findings(env: AbstractEnv | GymnasiumEnv, trials: Trials) -> list[Finding]:
     rewarded, repeated = reward(env.task, trials), determinism(trials)
     results = {
         "reward": rewarded,
-        "hidden state": hidden_state(env.task, trials, size, matches=rewarded[1] == "ok"),
+        "reward follows from the observation": reward_observed(env.task, trials, size, matches=rewarded[1] == "ok"),
         "termination": termination(env.task, trials),
         "actions": actions(env, trials, size, repeats=repeated[1] == "ok"),
         "step length": step_length(env, trials.seen, size),
@@ -89,7 +89,7 @@ def termination(task: Task, trials: Trials) -> Result:
     return found, "off" if missed or invented else "ok"
 
 
-def hidden_state(task: Task, trials: Trials, size: int, *, matches: bool) -> Result:
+def reward_observed(task: Task, trials: Trials, size: int, *, matches: bool) -> Result:
     """Checks that the reward is a function of (obs, action, next_obs)."""
     if matches:
         return "the given reward follows from the observations", "ok"

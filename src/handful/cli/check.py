@@ -3,9 +3,9 @@
 import dataclasses
 import sys
 
-from handful.agents.options.filled import check_least
 from handful.checks import environment, trials
-from handful.cli.options import Check, check_seed
+from handful.cli import early
+from handful.cli.options import Check
 from handful.cli.tables import show, table_of
 from handful.envs.base import AbstractEnv
 from handful.envs.loading import load
@@ -15,8 +15,7 @@ from handful.version import __version__
 
 def run(options: Check) -> int:
     """Run the trials and print the findings. Returns 1 where a check is off."""
-    check_least(options, "trials", "steps")
-    check_seed(options.seed)
+    early.check(options)
     env = load(options.task)
     sizes = {"trials": options.trials, "steps": options.steps}
     sys.stdout.write(  # before it runs, since the system may be a real one

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import re
 import typing
 from collections.abc import Iterator, Mapping

@@ -2,16 +2,14 @@
 
 import dataclasses
 import sys
-from pathlib import Path
 from typing import Any
 
 import jax
 
 from handful.agents.model_learners import model_learner
-from handful.agents.options.filled import check_least
 from handful.agents.options.models import ModelOptions
-from handful.cli import runtime
-from handful.cli.options import Fit, check_seed, stamp
+from handful.cli import early, runtime
+from handful.cli.options import Fit
 from handful.cli.tables import show, table_of
 from handful.data.loaders import Log, load_log
 from handful.envs.base import AbstractEnv
@@ -19,7 +17,15 @@ from handful.envs.loading import load
 from handful.envs.registry import info_of
 from handful.errors import InputError
 from handful.models.base import AbstractLearner
-from handful.reports.model_report import table_one_step, table_rollout, verdict, write_model_report
+from handful.reports.model_report import (
+    calibrated,
+    coarse,
+    table_one_step,
+    table_rollout,
+    verdict,
+    write_model_report,
+)
+from handful.reports.run_report import parameter_rows
 from handful.training.model_fit import ModelFit, ModelFolder, fit_model, plain_task
 from handful.version import __version__
 
@@ -31,16 +37,13 @@ NOISELESS = (
 
 def run(options: Fit) -> None:
     """Fit, save and print the scores."""
+    early.check(options)
     if options.float64:
         runtime.use_float64()
-    check_least(options, "horizon")
-    check_least(options, "particles", least=2)
-    check_seed(options.seed)
-    folder = ModelFolder(options.out or Path("models") / f"{options.data.resolve().stem}-{stamp()}")
-    ModelFolder.check_free(folder.path)
+    folder = ModelFolder(early.model_path(options))
     log = load_log(options.data)
     fit, config = fitted(options, log)
-    for note in config["notes"]:
+    for note in [*config["notes"], *coarse(config)]:
         sys.stdout.write(f"{note}\n")
     folder.save(fit, config)
     write_model_report(folder)
@@ -83,16 +86,11 @@ def _learner(options: Fit, env: Any) -> AbstractLearner:
 
 
 def _present(folder: ModelFolder) -> None:
-    """Print the tables, the verdict and the paths."""
-    scores = folder.scores()
-    for header, rows in (table_one_step(scores), table_rollout(scores)):
+    """Print the tables, the parameters, the verdict and the paths."""
+    scores, names = folder.scores(), folder.config()["names"]
+    for header, rows in [table_one_step(scores), table_rollout(scores), *parameter_rows(scores["parameters"])]:
         show(table_of(header, rows, numbers=True), "")
-    show(verdict(scores))
-    found = scores["calibration"]
-    if found:
-        trial = scores["split"]["calibration"][0]
-        show(
-            f"Every std was multiplied by {found['factor']:.3g}, found on trial {trial} at {found['horizon']} steps "
-            "ahead."
-        )
+    show(verdict(scores, names))
+    if said := calibrated(scores):
+        show(said)
     sys.stdout.write(f"Model folder: {folder.path}\nReport:       {folder.report_path}\n")

@@ -80,16 +80,13 @@ def _split(words: list[str]) -> tuple[str | None, list[str]]:
 
 def _run(name: str, words: list[str]) -> int:
     """Run a command, and turn how it ends into an exit code. Help ends before its module imports JAX."""
-    from handful.cli import runtime
+    from handful.cli import early, runtime
     from handful.cli.options import OPTIONS
-    from handful.cli.train_options import check_run, options_for
+    from handful.cli.train_options import options_for
 
     try:
         options = _parse(options_for(words) if name == "train" else OPTIONS[name], name, words)
-        if name == "train":
-            check_run(options)
-        elif hasattr(options, "check"):
-            options.check()
+        early.check(options)
         with Stop(at_once=name != "train") as stop:
             runtime.start()
             module, _, function = COMMANDS[name][0].partition(":")

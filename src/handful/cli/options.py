@@ -7,13 +7,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from handful.agents.options.filled import check_least
 from handful.agents.options.models import Model
 from handful.errors import InputError
-from handful.user_code import is_file
 
 SEEDS = 2**32
-MARKS = ("config.json", "group.json", "checkpoints/state.npz")  # files that tell the folder of a run, or of a group
 
 
 @dataclass(frozen=True)
@@ -29,12 +26,6 @@ class Evaluate:
     episodes: int = 10  # fresh trials
     seed: int = 1000  # of the fresh starts
     trust: bool = False  # run the code that the folder names, though it has been changed or was never run here
-
-    def check(self) -> None:
-        """Raises `InputError` where options are wrong by themselves. Nothing here needs JAX."""
-        check_least(self, "episodes")
-        check_seed(self.seed)
-        check_folder(self.run, *MARKS)
 
 
 @dataclass(frozen=True)
@@ -67,7 +58,8 @@ class Fit:
     data: Annotated[Path, tyro.conf.Positional]
     """a run folder, an .npz (obs, action, next_obs, trial) or a .csv (columns obs…, action…, trial)"""
     model: Model = "ensemble"
-    """which family of models; physics needs --task, whose equations it takes"""
+    """which family of models; physics needs equations: of a built-in task, or a PhysicsLearner that the file of your
+    environment declares as `physics`; name either with --task, unless the run folder does"""
     task: str | None = None  # gives names, angles and the time step: as for `handful train`
     held_out: tuple[int, ...] = ()  # trials to score on (default: every fifth)
     horizon: int = 25  # steps of the scored rollouts
@@ -123,12 +115,6 @@ OPTIONS = {
     "tasks": Tasks, "evaluate": Evaluate, "compare": Compare, "check": Check, "fit": Fit, "report": Report,
     "bench plan": BenchPlan, "bench fit": BenchFit,
 }  # fmt: skip
-
-
-def check_folder(path: Path, *marks: str) -> None:
-    """Raises `InputError` where a folder that `handful` made is named and there is none."""
-    if not any(is_file(path / mark) for mark in marks):
-        raise InputError(f"{path} is no run folder (it has no {marks[0]}); name one that `handful train` made")
 
 
 def check_seed(seed: int) -> None:

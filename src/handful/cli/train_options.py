@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import dataclasses
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,14 +10,11 @@ from typing import Annotated, Any
 import tyro
 
 from handful.agents.catalogue import AGENTS, entry_of
-from handful.agents.options.filled import check_least, flag
-from handful.cli.options import MARKS, check_folder, check_seed
+from handful.agents.options.filled import flag
 from handful.errors import InputError
 from handful.training.files import read_json
-from handful.user_code import is_file
 
 NAMES = f"{', '.join(AGENTS)}, or path/to/file.py:NAME for an agent of your own"
-MOST_TRIALS = 2**31 - 1
 INSTEAD = {"steps": "; give --trials instead"}  # what serves the same purpose in another agent
 
 
@@ -72,42 +68,6 @@ def options_for(words: Sequence[str]) -> type:
     options.__doc__ = base.__doc__
     _refuse_foreign(words, agent, {field.name for cls in (base, entry.options) for field in dataclasses.fields(cls)})
     return options
-
-
-def check_run(options: Any) -> None:
-    """Raises `InputError` where the options of a run are wrong by themselves. Nothing here needs JAX."""
-    if (options.task is None) == (options.resume is None):
-        raise InputError("name a task, or a run folder with --resume (and not both); `handful tasks` lists the tasks")
-    if options.trials is not None and options.trials < 0:
-        raise InputError(f"--trials must not be negative, got {options.trials}")
-    if options.trials is not None and options.trials > MOST_TRIALS:
-        raise InputError(f"--trials must be at most {MOST_TRIALS}, got {options.trials}")
-    if options.step_limit is not None and not 0 < options.step_limit < math.inf:
-        raise InputError(f"--step-limit must be finite and above zero, got {options.step_limit}")
-    check_least(options, "refit_every")
-    if options.seed is not None:
-        check_seed(options.seed)
-    usual, own = type(options)(), getattr(options, "own", None)
-    free = {"task", "trials", "resume", "own", "agent", "trust"}
-    given = ["agent"] * (options.agent != usual.agent) + list(given_of(own))
-    given += [name for name in given_of(options) if name not in free]
-    if options.resume is None:
-        if options.trust:
-            raise InputError("--trust is for --resume: code that you name yourself is run anyway; leave it out")
-        check_named(options.task)
-    elif given:
-        raise InputError(
-            f"a run goes on with its own options, only --trials can be raised; leave out {', '.join(map(flag, given))}"
-        )
-    else:
-        check_folder(options.resume, *MARKS)
-
-
-def check_named(task: str) -> None:
-    """Raises `InputError` where a task is of a file that does not exist."""
-    file = task.rpartition(":")[0] or task
-    if file.endswith(".py") and not is_file(file):
-        raise InputError(f"there is no file {file}; name an environment as path/to/file.py:NAME")
 
 
 def given_of(options: Any) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _run_folder(path: Path) -> Log:
         raise InputError(f"{odd} and {files[0].name} must hold the same columns of obs, action and next_obs")
     try:
         task = json.loads((path / "config.json").read_text()).get("task")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         task = None
     return _log(path, Columns.joined(list(parts.values())), task=task)
 

@@ -21,18 +21,19 @@ DOTS: dict[str, Any] = {"marker": "o", "markersize": 5, "linewidth": 2}
 WIDTH = 5.2  # [in] at 100 CSS pixels an inch
 PIXELS = 200  # an inch: two to a CSS pixel
 LEFT, RIGHT, BOTTOM = 0.62, 0.16, 0.5  # [in] beside the panels
-TITLE, LEGEND, NAME, GAP = 0.4, 0.23, 0.34, 0.12  # [in] heights: title, row of the legend, panel's name, no name
+TITLE, NAME, GAP = 0.4, 0.34, 0.12  # [in] heights: title, panel's name, no name
+LEGEND, LEGEND_ROW = 0.065, 0.165  # [in] heights: beside the rows of a legend, each of them
+OUTLYING = 1e6  # times the upper quartile of magnitudes: values beyond that are not drawn
+SHORT_OF = 0.1  # of the range of the data: the most by which the outer labelled value may fall short of them
 
 
-def sheet(
-    title: str, names: Sequence[str], xlabel: str, *, height: float = 1.0, legend_rows: int = 1
-) -> tuple[Figure, list[Axes]]:
+def sheet(title: str, names: Sequence[str], xlabel: str, *, height: float = 1.0) -> tuple[Figure, list[Axes]]:
     """A figure with one panel for each name, one below the other, over a common axis. `height` of a panel in inches.
 
-    Lines are of the colour `MEASURED` unless another is given.
+    Lines are of the colour `MEASURED` unless another is given. `legend` makes room for itself.
     """
     between = NAME if any(names) else GAP
-    top = TITLE + LEGEND * legend_rows
+    top = TITLE
     total = top + len(names) * (height + between) + BOTTOM
     figure = Figure(figsize=(WIDTH, total), dpi=PIXELS, facecolor=PAPER)
     figure.text(0.12 / WIDTH, 1 - 0.12 / total, title, color=INK, size=11.5, weight="bold", va="top")
@@ -63,14 +64,68 @@ def dress(ax: Axes) -> None:
 
 
 def legend(figure: Figure, *, columns: int) -> None:
-    """A legend of the first panel's marks, if they have labels, between the title and the panels."""
+    """A legend of the first panel's marks, if they have labels, in room of its own between the title and the panels."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if labels:
+        _grow(figure, LEGEND + LEGEND_ROW * -(-len(labels) // columns))
         figure.legend(
             handles, labels, loc="upper left", ncols=columns, frameon=False, fontsize=8.5, labelcolor=INK, borderpad=0,
             bbox_to_anchor=(0.12 / WIDTH, 1 - (TITLE - 0.02) / figure.get_figheight()), borderaxespad=0,
             handlelength=1.6, columnspacing=1.4, labelspacing=0.35,
         )  # fmt: skip
+
+
+def _grow(figure: Figure, inches: float) -> None:
+    """Make a sheet so much higher below its title; panels keep their size and their distance from the lower edge."""
+    before, sides = figure.get_figheight(), figure.subplotpars
+    total = before + inches
+    figure.set_figheight(total)
+    figure.subplots_adjust(bottom=sides.bottom * before / total, top=sides.top * before / total)
+    for text in figure.texts:
+        x, y = text.get_position()
+        text.set_position((x, 1 - (1 - y) * before / total))
+
+
+def fit_vertical(ax: Axes) -> None:
+    """Fit a linear vertical axis that nothing else has set: outlying values do not count, and labels reach the others.
+
+    The number of values that lie beyond the axis is written in the panel.
+    """
+    if not ax.get_autoscaley_on() or ax.get_yscale() != "linear":
+        return
+    lines = [np.asarray(line.get_ydata(), float) for line in ax.lines if line.get_transform() == ax.transData]
+    values = np.concatenate([[], *lines])
+    largest, ends = largest_of(values), ax.dataLim.intervaly
+    if np.abs(ends).max() > largest:
+        ax.set_ylim(limits(values))
+        far = int((np.abs(values[np.isfinite(values)]) > largest).sum())
+        said = f"{far} value{'s' * (far != 1)} beyond the axis"
+        style = {"ha": "right", "va": "top", "size": 7.5, "color": QUIET}
+        ax.text(0.995, 0.97, said * bool(far), transform=ax.transAxes, **style)
+    else:
+        _label_ends(ax, *ends)
+
+
+def largest_of(values: np.ndarray) -> float:
+    """The magnitude beyond which a value is outlying: it would leave no trace of three quarters of the others."""
+    sizes = np.abs(values[np.isfinite(values)])
+    usual = np.quantile(sizes, 0.75, method="lower") if sizes.size > 2 else 0.0
+    return float(OUTLYING * usual) if usual > 0 else np.inf
+
+
+def _label_ends(ax: Axes, low: float, high: float) -> None:
+    """Lengthen the axis to the next labelled value where the outer one falls short of the data."""
+    if not (np.isfinite([low, high]).all() and high > low):
+        return
+    bottom, top = ax.get_ylim()
+    ticks = np.asarray(ax.yaxis.get_major_locator().tick_values(bottom, top))
+    shown, short = ticks[(ticks >= bottom) & (ticks <= top)], SHORT_OF * (high - low)
+    above, below = ticks[ticks > top], ticks[ticks < bottom]
+    if len(shown) and high - shown[-1] > short and len(above):
+        top = above[0]
+    if len(shown) and shown[0] - low > short and len(below):
+        bottom = below[-1]
+    ax.set_ylim(bottom, top)
 
 
 def target(ax: Axes, value: int | float, label: str | None = None, **style: Any) -> None:
@@ -104,9 +159,10 @@ def log_if_wide(ax: Axes) -> bool:
 
 
 def limits(*values: np.ndarray, margin: float = 0.08) -> tuple[float, float]:
-    """Limits around all finite values, with a margin; (0, 1) where there are none."""
-    flat = np.concatenate([[], *map(np.ravel, values)])
+    """Limits around all finite values that are not outlying, with a margin; (0, 1) where there are none."""
+    flat = np.concatenate([[], *map(np.ravel, values)]).astype(float)
     flat = flat[np.isfinite(flat)]
+    flat = flat[np.abs(flat) <= largest_of(flat)]
     if not flat.size:
         return 0.0, 1.0
     low, high = float(flat.min()), float(flat.max())
@@ -116,6 +172,8 @@ def limits(*values: np.ndarray, margin: float = 0.08) -> tuple[float, float]:
 
 def png(figure: Figure) -> bytes:
     """The encoded picture. All text is drawn as it stands: names of users may hold `$` or lone surrogates."""
+    for ax in figure.axes:
+        fit_vertical(ax)
     for text in figure.findobj(Text):
         text.set(parse_math=False, text=text.get_text().encode(errors="replace").decode())
     buffer = io.BytesIO()

@@ -22,6 +22,7 @@ from handful.training.run_groups import read_groups
 MARKS = "Thin lines are seeds, thick lines the statistic named above each panel, shades its 95% interval."
 HELD = "Wall-clock includes compilation. Between trials and after the last, a seed counts with its last return."
 FINAL = "Of the last trial that all seeds of a group have, not counting the random one; [95% bootstrap intervals]."
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what begins a formula in spreadsheets, or is skipped before one
 FILES = "curves.csv holds every {} of every seed, {}.csv the tables of this page, both with all digits."
 
 
@@ -90,8 +91,17 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     names = dict.fromkeys(name for row in rows for name in row)
     writer = csv.DictWriter(text, list(names), restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: inert(value) for name, value in row.items()} for row in rows)
     write_whole(path, text.getvalue().encode(errors="replace"))
+
+
+def inert(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: a text that begins like one gets an apostrophe before it.
+
+    >>> inert("=1+1"), inert("@home"), inert(-2.5), inert("gp")
+    ("'=1+1", "'@home", -2.5, 'gp')
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def curve_rows(group: SeedGroup) -> Iterator[dict[str, Any]]:

@@ -47,8 +47,7 @@ def curves(groups: Sequence[SeedGroup], axis: Axis) -> Figure:
     threshold, last = groups[0].threshold, 0.0
     names = ["mean, and every seed", "interquartile mean"]
     names += [] if threshold is None else [f"seeds that have reached {threshold:g} [%]"]
-    rows = -(-3 * len(groups) // 4)  # rows of a sheet's legend are made for larger marks
-    figure, axes = canvas.sheet(title, names, xlabel, height=1.5, legend_rows=rows)
+    figure, axes = canvas.sheet(title, names, xlabel, height=1.5)
     for place, group in enumerate(groups):
         style = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place // len(COLOURS) % len(DASHES)]}
         bands = [band(group.curves, axis, statistic) for statistic in (mean, interquartile_mean)]

@@ -83,7 +83,7 @@ def coverage(record: ModelRecord) -> Iterator[Block]:
     """Coverage of the 90 % band, by steps ahead."""
     panels = ["all entries", "each entry, recalibrated"]
     title = "Coverage of the 90% band, by steps ahead"
-    figure, axes, steps = _by_step(record, title, panels, height=1.25, legend_rows=2)
+    figure, axes, steps = _by_step(record, title, panels, height=1.25)
     for values, colour, label in record.both("coverage"):
         axes[0].plot(steps, 100 * values.mean(1), color=colour, linewidth=2, label=label)
     now = record.arrays.get("coverage_after", record.arrays["coverage_before"])
@@ -108,7 +108,7 @@ def growth(record: ModelRecord) -> Iterator[Block]:
         for values, colour, label in record.both(name):
             ax.plot(steps, finite(values).mean(1), color=colour, linewidth=2, label=label)
         canvas.target(ax, 1, "one")
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(bottom=0, auto=True)
     caption = (
         "Above: error over the std of the change in as many steps. Below: does the particles' spread grow likewise?"
     )
@@ -136,7 +136,7 @@ def uncertainty(record: ModelRecord) -> Iterator[Block]:
             at = _binned(value, record.arrays[name][:, index])
             ax.plot(*at, "o-", color=colour, markersize=3.5, linewidth=1.6, label=label)
         ax.vlines(value, 0, 0.045, transform=ax.get_xaxis_transform(), color=INK, alpha=0.3, linewidth=0.7)
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(bottom=0, auto=True)
     axes[0].set_xlim(-_REACH - 0.2, _REACH + 0.2)
     caption = "Ticks are held-out transitions. More data reduce the epistemic part alone, most where it is large."
     yield Picture.drawn("uncertainty", figure, caption)

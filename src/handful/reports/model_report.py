@@ -5,13 +5,18 @@ from typing import Any
 
 import numpy as np
 
+from handful.errors import InputError
 from handful.reports import model_figures as figures
 from handful.reports import page
 from handful.reports.model_figures import ModelRecord
 from handful.reports.page import Block
 from handful.reports.run_report import parameter_table
-from handful.reports.wording import number
+from handful.reports.wording import count, number
+from handful.scores.metrics import WIDE, least_samples
+from handful.scores.model_score import PARTICLES, SEARCHED
+from handful.scores.trust import PREDICTED
 from handful.training.model_fit import ModelFolder
+from handful.training.schema import NUMBER, check_arrays, check_content, check_forecasts
 
 ONE_STEP = {
     "nrmse": "error of the mean (NRMSE)",
@@ -38,32 +43,111 @@ def write_model_report(folder: ModelFolder) -> None:
 
     Raises `InputError` where the folder is not whole or cannot be written.
     """
-    record = ModelRecord(folder.config(), folder.scores(), folder.shown())
+    record = read_model(folder)
     config, scores = record.config, record.scores
     page.write(
         folder.report_path,
         f"{config.get('model', 'a model')} of {config.get('data', 'a log')}",
         _subtitle(scores["split"]),
-        verdict(scores),
+        verdict(scores, record.names),
         tiles=_headline(scores),
-        notes=[*config.get("notes", []), *_warnings(scores)],
+        notes=[*config.get("notes", []), *coarse(config), *_warnings(scores)],
         sections=page.gathered(SECTIONS, record),
     )
 
 
-def verdict(scores: dict[str, Any]) -> str:
-    """Up to how many steps ahead the model can be trusted, in a sentence."""
+NUMBERS = [(*NUMBER, type(None))]
+ONE = {name: {"mean": (*NUMBER, type(None)), "entries": NUMBERS} for name in ONE_STEP}
+FAR = {name: {"mean": NUMBERS, "entries": [NUMBERS]} for name in ROLLOUT}
+TRUST = {"steps": int, "failed": [str], "entry?": int}
+SCORE = {"one_step": ONE, "rollout": {"steps": [int], "trust_horizon": int, "trust": TRUST, "finite": NUMBERS, **FAR}}
+SCORES = {
+    "split": {"training": [int], "calibration": [int], "held_out": [int]}, "trusted_coverage": NUMBER,
+    "calibration?": {"factor": NUMBER, "coverage": NUMBER, "one_step?": NUMBER, "horizon": int, "at_limit": bool},
+    "errors": {name: [NUMBERS] for name in ("model", "unchanged", "linear")}, "before": SCORE, "after?": SCORE,
+    "parameters?": {},
+}  # fmt: skip
+CONFIG = {"names": [str], "angles": [int], "dt": NUMBER, "timed": bool, "notes?": [str], "particles?": int}
+ARRAYS = {
+    "seen": "b o", "aleatoric": "b o", "epistemic": "b o", "number": "", "obs": "t o", "next_obs": "t o",
+    "fan_starts": "s", "fan_obs": "s p w o",
+} | {f"{name}_before": "k o" for name in ROLLOUT} | {"pit_one_before": "b o", "pit_far_before": "n o"}  # fmt: skip
+AFTER = {name.replace("before", "after"): axes for name, axes in ARRAYS.items() if name.endswith("before")}
+
+
+def read_model(folder: ModelFolder) -> ModelRecord:
+    """The contents of a model folder. Raises `InputError` where a file is missing, damaged or of another form."""
+    config, scores, arrays = folder.config(), folder.scores(), folder.shown()
+    try:
+        check_content(config, CONFIG, "config.json")
+        check_content(scores, SCORES, "scores.json")
+        _check_lengths(scores, len(config["names"]))
+        check_arrays(arrays, ARRAYS | AFTER, [*ARRAYS, *(AFTER if scores.get("after") else ())], o=len(config["names"]))
+        check_forecasts(arrays, len(arrays["obs"]))
+    except InputError as error:
+        text = f"{folder.path} does not hold a model as this version writes it: {error}; {folder.REMEDY}"
+        raise InputError(text) from None
+    return ModelRecord(config, scores, arrays)
+
+
+def _check_lengths(scores: dict[str, Any], entries: int) -> None:
+    """Raises `InputError` unless scores of rollouts have one value for each step, and errors for each entry."""
+    for when in _both(scores, "rollout").values():
+        columns = [when["finite"], *(when[name]["mean"] for name in ROLLOUT), *scores["errors"].values()]
+        if not when["steps"] or any(len(column) != len(when["steps"]) for column in columns):
+            raise InputError("the scores of rollouts in scores.json must have one value for each of their steps")
+    if any(len(at) != entries for column in scores["errors"].values() for at in column):
+        raise InputError("'errors' of scores.json must have one value for each of 'names'")
+
+
+def verdict(scores: dict[str, Any], names: Sequence[str] = ()) -> str:
+    """Up to how many steps ahead the model can be trusted by `scores.trust`, and what ends it, in two sentences."""
     rollout = _final(scores)["rollout"]
-    steps, last, least = rollout["trust_horizon"], rollout["steps"][-1], scores["trusted_coverage"]
-    if steps == 0:
-        return f"Not to be trusted: one step ahead its 90% band contains less than {least:.0%} of the measurements."
-    held = f"its 90% band contains {rollout['coverage']['mean'][-1]:.0%} of the measurements."
-    text = f"To be trusted over all {last} steps that were tried; at the last {held}"
-    if steps < last:
-        text = f"To be trusted {steps} steps ahead; {last} steps ahead {held}"
+    steps, last, trusted = rollout["trust_horizon"], rollout["steps"][-1], rollout["trust"]
+    held = f"its 90% band contains {_share(rollout['coverage']['mean'][-1])} of the measurements."
     errors = zip(rollout["steps"], rollout["nrmse"]["mean"], strict=True)
-    lost = [step for step, error in errors if step <= steps and (error is None or error >= 1)]
-    return text + (f" From step {lost[0]} on its mean is no better than the mean change." if lost else "")
+    far = [step for step, error in errors if step <= steps and (error is None or error >= 1)]
+    lost = f" From step {far[0]} on its mean is no better than the mean change." if far else ""
+    if steps >= last:
+        return f"To be trusted over all {count(last, 'step')} that were tried; at the last {held}{lost}"
+    entry = trusted["entry"]
+    which = "of an entry" if entry is None else f"of {names[entry] if entry < len(names) else f'entry {entry}'}"
+    reasons = {
+        "coverage": f"its 90% band contains less than {scores['trusted_coverage']:.0%} of the measurements",
+        "unchanged": f"its mean predicts less than {PREDICTED:.0%} of the squared change {which}",
+        "linear": f"a linear model fitted to the same trials predicts more of the change {which}",
+    }
+    why = " and ".join(reasons[limb] for limb in trusted["failed"] if limb in reasons) or "a limit was not kept"
+    if steps == 0:
+        return f"Not to be trusted: one step ahead {why}."
+    text = f"To be trusted {count(steps, 'step')} ahead: {count(steps + 1, 'step')} ahead {why}."
+    return f"{text} At the last of the {last} steps that were tried {held}{lost}"
+
+
+def table_errors(scores: dict[str, Any], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: the error of each entry in its own unit by steps ahead, of the model and of the baselines."""
+    kinds = {"model": "model", "unchanged": "no change", "linear": "linear model"}
+    rows = [
+        [f"{name}, {text}", *(_number(at[entry]) for at in scores["errors"][kind])]
+        for entry, name in enumerate(names)
+        for kind, text in kinds.items()
+    ]
+    return ["RMSE in the entry's unit", *(count(step, "step") for step in scores["before"]["rollout"]["steps"])], rows
+
+
+def calibrated(scores: dict[str, Any]) -> str:
+    """The factor that was found, and whether its search ran into a limit; empty where there is none."""
+    found = scores["calibration"]
+    if not found:
+        return ""
+    at = f"trial {scores['split']['calibration'][0]} at {count(found['horizon'], 'step')} ahead"
+    if not found["at_limit"]:
+        return f"Every std was multiplied by {number(found['factor'])}, found on {at}."
+    return (
+        f"Every std was multiplied by {number(found['factor'])}, where the search for a factor ran into its limit "
+        f"({number(SEARCHED[0])} to {number(SEARCHED[1])}): the 90% band still contains {_share(found['coverage'])} of "
+        f"{at}, so no factor that was tried calibrates the model."
+    )
 
 
 def table_one_step(scores: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -94,13 +178,35 @@ def all_scores(record: ModelRecord) -> Iterator[Block]:
     yield page.details("config.json", page.pairs(shown))
 
 
+def errors(record: ModelRecord) -> Iterator[Block]:
+    """The table of errors in units."""
+    yield page.paragraph(
+        "Root mean squared errors on held-out trials, by steps ahead: of the model's mean, of no change since the "
+        "start, and of a linear model that was fitted to the same trials by least squares."
+    )
+    yield page.table(*table_errors(record.scores, record.names))
+
+
 SECTIONS: dict[str, tuple[page.Maker, ...]] = {
     "Calibration": (figures.calibration, figures.histogram),
     "Accuracy by steps ahead": (figures.coverage, figures.growth, figures.held_out_trial),
+    "Errors in units": (errors,),
     "Uncertainty": (figures.uncertainty,),
     "Fitted parameters": (lambda record: parameter_table(record.scores.get("parameters")),),
     "All scores": (all_scores,),
 }
+
+
+def coarse(config: dict[str, Any]) -> list[str]:
+    """A note where particles are too few for the 90 % band to count all measurements beyond them as missed."""
+    particles, least = config.get("particles", PARTICLES), least_samples(WIDE)
+    if particles >= least:
+        return []
+    counted = 1 - (particles + 1) * (1 - WIDE) / 2
+    text = (
+        f"Bands of {particles} particles are coarse: the 90% band counts {counted:.0%} of the measurements beyond all "
+    )
+    return [f"{text}particles as inside it. With --particles {least} or more it counts none."]
 
 
 def _headline(scores: dict[str, Any]) -> page.Tiles:
@@ -109,7 +215,7 @@ def _headline(scores: dict[str, Any]) -> page.Tiles:
     last, covered, covered_before = rollout["steps"][-1], rollout["coverage"]["mean"], before["coverage"]["mean"]
     tiles = [
         ("trust horizon", f"{rollout['trust_horizon']} steps", f"{before['trust_horizon']} before recalibration"),
-        (f"coverage of the 90% band, step {last}", f"{covered[-1]:.0%}", f"{covered_before[-1]:.0%} before"),
+        (f"coverage of the 90% band, step {last}", _share(covered[-1]), f"{_share(covered_before[-1])} before"),
         ("error one step ahead", _number(one_step["nrmse"]["mean"]), "1: predicts only the mean change"),
         (f"error {last} steps ahead", _number(rollout["nrmse"]["mean"][-1]), "of the particles' mean"),
     ]
@@ -122,6 +228,8 @@ def _headline(scores: dict[str, Any]) -> page.Tiles:
 
 
 def _warnings(scores: dict[str, Any]) -> Iterator[str]:
+    if scores["calibration"] and scores["calibration"]["at_limit"]:
+        yield calibrated(scores)
     if scores["calibration"] is None:
         yield "No trial was left to recalibrate on: three trials or more are needed."
     if np.any(scores["diverged"]):
@@ -147,6 +255,10 @@ def _subtitle(split: dict[str, list[int]]) -> str:
 
 def _trials(numbers: Sequence[int]) -> str:
     return f"trial{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers))}"
+
+
+def _share(value: float | None) -> str:
+    return "not a finite share" if value is None else f"{value:.0%}"
 
 
 def _number(value: float | None) -> str:

@@ -56,8 +56,12 @@ def _film(record: Record) -> tuple[int, str, bytes, str]:
 
 
 def _animation(record: Record) -> tuple[int, str, bytes, str]:
-    if record.env is None or not record.trials:
+    drawn = record.env is not None and bool(record.trials)
+    if not drawn and (record.animation is None or not record.rows):
         raise InputError("this environment was not filmed, and cannot be drawn at the recorded observations")
-    trial = record.best_of(record.trials)
-    seconds = number(len(record.trials[trial]["reward"]) * record.labels.dt)
-    return trial, "best-trial", animate(record.env, visited(record.trials[trial])), f" ({seconds} s)"
+    trial = record.best_of(record.trials or [record.best.trial])
+    length = len(record.trials[trial]["reward"]) if record.trials else record.best.env_steps
+    seconds = f" ({number(length * record.labels.dt)} {record.labels.unit})"
+    if record.env is None or not drawn:
+        return trial, "best-trial", record.animation or b"", seconds
+    return trial, "best-trial", animate(record.env, visited(record.trials[trial])), seconds

@@ -1,7 +1,8 @@
 """A self-contained HTML page of sections, and the image files that it shows."""
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -13,6 +14,8 @@ from matplotlib.figure import Figure
 
 from handful.reports import canvas
 from handful.training.files import write_whole
+
+CARDS = 40  # rows of a table, up to which a narrow screen shows each as a card; longer ones scroll sideways
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,9 @@ class Picture:
         """The picture in HTML."""
         file, caption = Path(self.file), escape(self.caption)
         source = f"data:image/{file.suffix[1:]};base64,{base64.b64encode(self.data).decode()}"
+        said = f"<figcaption>{caption}</figcaption>" if caption else ""
         image = f'<img alt="{caption}" src="{source}">'
-        return f'<figure id="{escape(file.stem)}">{image}<figcaption>{caption}</figcaption></figure>'
+        return f'<figure id="{escape(file.stem)}">{image}{said}</figure>'
 
 
 Block = Picture | str  # str: HTML, as the functions below make it
@@ -67,10 +71,23 @@ def paragraph(text: str) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table that scrolls sideways on a narrow screen."""
+    """A table; on a narrow screen each row stands below the other, with names before the cells."""
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    inner = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    if len(rows) > CARDS:
+        return f'<div class="wide">{inner}</div>'
+    name = f"of-{zlib.crc32('|'.join(columns).encode(errors='replace')):08x}"
+    named = "".join(
+        f'.{name} td:nth-child({place}):before{{content:"{_css(column)}"}}' for place, column in enumerate(columns, 1)
+    )
+    return f'<div class="wide cards {name}"><style>@media (max-width:760px){{{named}}}</style>{inner}</div>'
+
+
+def _css(text: str) -> str:
+    """A text as a string of a style sheet, in which every character that could end it is escaped."""
+    text = text.encode(errors="replace").decode()
+    return "".join(each if each.isalnum() and each.isascii() else f"\\{max(ord(each), 1):06x}" for each in text)
 
 
 def records(rows: Sequence[Mapping[str, str]]) -> str:
@@ -78,9 +95,10 @@ def records(rows: Sequence[Mapping[str, str]]) -> str:
     return table(list(rows[0]), [list(row.values()) for row in rows])
 
 
-def pairs(facts: Mapping[str, str]) -> str:
-    """A table of names and values."""
-    rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts.items())
+def pairs(facts: Mapping[str, str], *, bold: Container[str] = ()) -> str:
+    """A table of names and values; those of the names `bold` stand out."""
+    cells = {name: f"<b>{escape(value)}</b>" if name in bold else escape(value) for name, value in facts.items()}
+    rows = "".join(f"<tr><th>{escape(name)}</th><td>{cell}</td></tr>" for name, cell in cells.items())
     return f'<div class="wide"><table class="pairs"><tbody>{rows}</tbody></table></div>'
 
 

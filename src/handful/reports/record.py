@@ -10,16 +10,17 @@ import numpy as np
 from jaxtyping import Float
 
 from handful.envs.base import AbstractEnv
-from handful.envs.loading import load
 from handful.envs.registry import info_of
 from handful.errors import InputError
-from handful.task import Task
+from handful.reports.plant import Plant, system_of
 from handful.training.film import film_path
 from handful.training.progress import ROUNDS, TRIALS, Words
 from handful.training.run import Row, RunFolder, columns_of
+from handful.training.schema import NUMBER, check_content, check_trial
 
 Arrays = dict[str, np.ndarray]
 
+ANIMATION = "best-trial.gif"  # in `videos/`, drawn by a report
 UPDATES = "update_"  # begins the names of a trial's arrays with one entry for each update
 
 
@@ -37,6 +38,13 @@ class Labels:
         return f"time in the trial [{self.unit}]"
 
 
+CONFIG = {"task?": str, "agent?": str, "seed?": int, "updates?": int, "trials?": int, "given?": dict, "options?": dict}
+SUMMARY = {
+    "baselines?": {}, "solved_return?": NUMBER, "versions?": dict, "device?": str, "compile_s?": NUMBER,
+    "parameters?": {},
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Record:
     """A run. Numbers that change during a run come from the metrics, since `summary.json` may be older."""
@@ -45,21 +53,22 @@ class Record:
     summary: dict[str, Any]  # empty where the run was interrupted before it wrote one
     rows: list[Row]
     trials: dict[int, Arrays]  # only those whose file can be read
-    task: Task | None  # None where the environment cannot be loaded here
-    env: AbstractEnv | None  # None also where it runs on the host and cannot be drawn at a given observation
+    system: Plant | None  # None where nothing is recorded of it, and its task is not at hand
+    env: AbstractEnv | None  # to draw; None where that would run code of the user, or nothing can be drawn
     films: dict[int, bytes]  # GIFs of trials that could be filmed only while they ran
     notes: list[str]  # what is missing, in sentences
+    animation: bytes | None = None  # of the best trial, as an earlier report left it
 
     @property
     def labels(self) -> Labels:
-        if self.task:
-            return Labels(self.task.names, self.task.angles, self.task.dt, "s")
+        if self.system:
+            return Labels(self.system.names, self.system.angles, self.system.dt, "s")
         size = max((arrays["obs"].shape[1] for arrays in self.trials.values()), default=0)
         return Labels(tuple(f"obs {index}" for index in range(size)))
 
     @property
     def discount(self) -> float:
-        return float(self.task.discount) if self.task else 1.0
+        return self.system.discount if self.system else 1.0
 
     @property
     def last(self) -> Row:
@@ -106,12 +115,12 @@ class Record:
     @property
     def categorical(self) -> bool:
         """Whether an action is known to be one of several categories."""
-        return self.task is not None and self.task.categorical
+        return self.system is not None and self.system.categorical
 
     @property
     def hosted(self) -> bool | None:
-        """Whether the environment runs on the host; None where it cannot be loaded here."""
-        return None if self.task is None else self.env is None
+        """Whether the environment runs on the host; None where that is not known."""
+        return None if self.system is None else self.system.hosted
 
     @property
     def planned(self) -> dict[int, Arrays]:
@@ -158,23 +167,58 @@ def read(folder: RunFolder) -> Record:
     config, advice = folder.config(), f"go on with: handful train --resume {folder.path}"
     if not folder.state_path.exists():
         raise InputError(f"{folder.path} holds no finished trial yet, so there is nothing to report; {advice}")
-    rows, notes = folder.rows(), []
+    check_content(config, CONFIG, str(folder.config_path))
+    rows, notes = rows_of(folder), []
     summary = folder.summary() if (folder.path / "summary.json").exists() else {}
+    check_content(summary, SUMMARY, str(folder.path / "summary.json"))
+    for part in ("baselines", "parameters"):
+        kind = [(*NUMBER, type(None))] if part == "baselines" else dict
+        for name, value in summary.get(part, {}).items():
+            check_content(value, kind, f"{name!r} of {part!r} of {folder.path / 'summary.json'}")
     if not summary:
         notes.append(f"The run stopped before its end, so baselines, device and versions were not recorded; {advice}")
     trials: dict[int, Arrays] = {}
     for row in rows:
         try:
-            trials[row.trial] = {name: finite(array) for name, array in folder.trial(row.trial).items()}
+            arrays = folder.trial(row.trial)
+            check_trial(arrays)
+            trials[row.trial] = {name: finite(array) for name, array in arrays.items() if array.dtype.kind in "biuf"}
         except InputError as error:
             notes.append(f"Trial {row.trial} is in the metrics only: {error}.")
-    task, env, note = _environment(config.get("task", ""))
+    trials, strange = alike(trials)
+    notes += [f"Trial {trial} is in the metrics only: its arrays have other sizes than the rest." for trial in strange]
+    system, env, note = system_of(config)
     sizes = {(arrays["obs"].shape[1], arrays["action"].shape[1]) for arrays in trials.values()}
-    if task and sizes - {(task.obs_size, task.action_size)}:
-        task, env, note = None, None, "The task has other sizes now than in this run, so entries have no names here."
+    if system and sizes - {(len(system.names), len(system.low))}:
+        system, env, note = None, None, "The task has other sizes now than in this run, so entries have no names here."
     notes += [note] if note else []
-    films = {row.trial: path.read_bytes() for row in rows if (path := film_path(folder.path, row.trial)).exists()}
-    return Record(config, summary, rows, trials, task, env, films, notes)
+    films = {row.trial: path.read_bytes() for row in rows if (path := film_path(folder.path, row.trial)).is_file()}
+    left = folder.path / "videos" / ANIMATION
+    return Record(
+        config, summary, rows, trials, system, env, films, notes, left.read_bytes() if left.is_file() else None
+    )
+
+
+def rows_of(folder: RunFolder) -> list[Row]:
+    """The metrics so far. Raises `InputError` where the state does not hold them in their form, or holds none."""
+    where, fields = f"{folder.state_path}; {folder.REMEDY}", {"metrics": dict}
+    fields |= {"trial": int, "env_steps": int, "return_": NUMBER, "fit_s": NUMBER, "wall_s": NUMBER}
+    header = folder.state_header()
+    check_content(header, {"rows": [fields]}, where)
+    rows = [Row(**{name: row[name] for name in fields}) for row in header["rows"]]
+    for row in rows:
+        check_content(list(row.metrics.values()), [(*NUMBER, type(None))], f"the metrics of {where}")
+    if not rows:
+        raise InputError(f"{where} holds no finished trial")
+    return rows
+
+
+def alike(trials: dict[int, Arrays]) -> tuple[dict[int, Arrays], list[int]]:
+    """The trials with the most common sizes, and the numbers of the others."""
+    sizes = {trial: (arrays["obs"].shape[1], arrays["action"].shape[1]) for trial, arrays in trials.items()}
+    usual = max(sizes.values(), key=list(sizes.values()).count, default=None)
+    strange = [trial for trial, size in sizes.items() if size != usual]
+    return {trial: arrays for trial, arrays in trials.items() if trial not in strange}, strange
 
 
 def finite(array: np.ndarray) -> np.ndarray:
@@ -182,15 +226,3 @@ def finite(array: np.ndarray) -> np.ndarray:
     if not np.issubdtype(array.dtype, np.floating):
         return array
     return np.where(np.isfinite(array), array, np.nan).astype(float)
-
-
-def _environment(name: str) -> tuple[Task | None, AbstractEnv | None, str | None]:
-    """The task; its environment unless that runs on the host; or a sentence that says why there is neither."""
-    try:
-        env = load(name)
-    except InputError as error:
-        return None, None, f"The task cannot be loaded here, so entries have no names and time counts steps: {error}."
-    if isinstance(env, AbstractEnv):
-        return env.task, env, None
-    env.close()
-    return env.task, None, None

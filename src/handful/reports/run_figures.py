@@ -43,7 +43,7 @@ KNOWN = {
 
 def learning_curve(record: Record) -> Iterator[Block]:
     """The return of each row, with the planned return and baselines that do not learn."""
-    figure, (ax,) = _sheet(record, f"Return of each {record.words.unit}", height=2.42, legend_rows=2)
+    figure, (ax,) = _sheet(record, f"Return of each {record.words.unit}", height=2.42)
     if not record.by_rounds:
         ax.set_xlabel("trial (0 acts at random)")
     for name, values in record.baselines.items():
@@ -72,9 +72,14 @@ def other_metrics(record: Record) -> Iterator[Block]:
     known = {name: KNOWN[name] for name in KNOWN if name in record.metrics}
     titles = {name: title for name, (title, _) in known.items()}
     titles |= {name: name for name in record.metrics if name not in (*KNOWN, *DRAWN)}
+    constant = {name: values[1][0] for name in titles if np.ptp((values := record.metrics[name])[1]) == 0}
+    always = "; ".join(f"{titles.pop(name)}: {number(value)}" for name, value in constant.items())
+    if always:
+        yield paragraph(f"The same in every {record.words.unit}: {always}.")
     if not titles:
         return
-    figure, axes = _sheet(record, "Metrics of the agent", [*titles.values()], height=0.78, legend_rows=0)
+    known = {name: known[name] for name in known if name in titles}
+    figure, axes = _sheet(record, "Metrics of the agent", [*titles.values()], height=0.78)
     for ax, name in zip(axes, titles, strict=True):
         ax.plot(*record.metrics[name], **DOTS | {"markersize": 3, "linewidth": 1.5})
     meanings = "; ".join(f"{title.split(' [')[0]}: {meaning}" for title, meaning in known.values())
@@ -89,7 +94,7 @@ def planned_by_trial(record: Record) -> Iterator[Block]:
     if not record.planned:
         return
     title, panel = "Planned and realised, every control step", "realised return over the same steps"
-    figure, (ax,) = canvas.sheet(title, [panel], "planned return over the horizon", height=2.6, legend_rows=0)
+    figure, (ax,) = canvas.sheet(title, [panel], "planned return over the horizon", height=2.6)
     values = []
     for (trial, arrays), share in zip(record.planned.items(), np.linspace(0, 1, len(record.planned)), strict=True):
         pairs = np.stack([arrays["planned_return"], realised(arrays, record.discount)])
@@ -134,7 +139,7 @@ def model_scores(record: Record) -> Iterator[Block]:
     if not {"model_nll", "model_rmse"} & record.metrics.keys():
         return
     names = ["negative log-likelihood [nats]", "RMSE (1: predicts only the mean change)"]
-    figure, axes = _sheet(record, "One-step predictions", names, height=0.98, legend_rows=0)
+    figure, axes = _sheet(record, "One-step predictions", names, height=0.98)
     for ax, name in zip(axes, ("model_nll", "model_rmse"), strict=True):
         ax.plot(record.places, record.column(name), **DOTS)
     canvas.log_if_wide(axes[1])
@@ -151,12 +156,12 @@ def planning_time(record: Record) -> Iterator[Block]:
     ax.plot(record.places, record.column("plan_ms_p99"), "--", **DOTS, color=STEEL, label="slowest 1% [ms]")
     ax.plot(record.places, record.column("plan_ms_p50"), **DOTS, label="median [ms]")
     caption = "The time to plan and execute a control step, on this machine."
-    if record.task:
+    if record.system:
         step = 1e3 * record.labels.dt
         canvas.target(ax, step, "real time")
         caption += f" Below the green line ({number(step)} ms) the controller keeps up with the real system."
     if not canvas.log_if_wide(ax):
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(bottom=0, auto=True)
     yield Picture.drawn("planning-time", figure, caption)
 
 

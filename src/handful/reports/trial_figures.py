@@ -11,6 +11,7 @@ from handful.reports.canvas import PREDICTED, STEEL
 from handful.reports.page import Block, Picture, paragraph
 from handful.reports.record import Arrays, Labels, Record
 from handful.scores.forecasts import bands, realised
+from handful.scores.metrics import WIDE, least_samples
 from handful.scores.windows import unwound
 
 OBS_SHOWN, ACTIONS_SHOWN = 12, 6  # entries at most in one figure
@@ -31,7 +32,7 @@ def traces(record: Record) -> Iterator[Block]:
     text += _cut(record.labels.names, OBS_SHOWN, "entries")
     yield paragraph(text + _cut(actions_of(record, record.trials[trials[0]]).T, ACTIONS_SHOWN, "actions"))
     best = f"The best {unit}" + ("." if trials[0] != trials[1] else " is also the last.")
-    if record.task and not record.categorical:
+    if record.system and not record.categorical:
         best += " Green lines are the limits of the action."
     captions = {"traces-best": best, "traces-last": f"The last {unit}, in the same way."}
     yield from _each(record, trials, _trace, captions)
@@ -85,7 +86,9 @@ def forecast(arrays: Arrays, labels: Labels, trial: int) -> Figure:
     quantiles = bands(unwound(arrays["fan_obs"], labels.angles)) + turns[:, None]
     ahead = np.arange(quantiles.shape[2])
     for index, ax in enumerate(axes):
-        labelled = {"outer": "90% band", "inner": "50% band", "median": "median"}  # once in the legend
+        particles = arrays["fan_obs"].shape[1]
+        outer = "90% band" if particles >= least_samples(WIDE) else f"range of {particles} particles"
+        labelled = {"outer": outer, "inner": "50% band", "median": "median"}  # once in the legend
         for start, band_of in zip(arrays["fan_starts"], quantiles[..., index].swapaxes(0, 1), strict=True):
             low, lower, middle, upper, high = band_of
             at, band = labels.dt * (start + ahead), {"color": PREDICTED, "linewidth": 0}
@@ -126,7 +129,7 @@ def _trace(record: Record, trial: int) -> Figure:
     if len(actions) == 1:
         titles = ["index of the action" if record.categorical else "action"]
     title = f"{record.words.unit.capitalize()} {trial}: measurements"
-    figure, axes = canvas.sheet(title, [*names, *titles, "reward"], record.labels.time, height=0.78, legend_rows=0)
+    figure, axes = canvas.sheet(title, [*names, *titles, "reward"], record.labels.time, height=0.78)
     time = record.labels.dt * np.arange(len(arrays["reward"]) + 1)
     for ax, values in zip(axes, visited(arrays).T[:OBS_SHOWN], strict=False):
         ax.plot(time, values, linewidth=1.4)
@@ -135,8 +138,8 @@ def _trace(record: Record, trial: int) -> Figure:
     for index, ax in enumerate(axes[len(names) : -1]):
         if record.categorical:
             ax.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-        elif record.task:
-            for bound in filter(np.isfinite, (record.task.low[index], record.task.high[index])):
+        elif record.system:
+            for bound in filter(np.isfinite, (record.system.low[index], record.system.high[index])):
                 canvas.target(ax, float(bound), linewidth=1.2)
     axes[0].set_xlim(0, time[-1])
     return figure
@@ -165,6 +168,8 @@ def _each(
     """
     named = dict(zip(reversed(trials), reversed(captions.items()), strict=True))  # the first name of a trial wins
     figures = {trial: draw(record, trial) for trial in dict.fromkeys(trials)}
+    for ax in (ax for figure in figures.values() for ax in figure.axes):
+        canvas.fit_vertical(ax)
     for panels in zip(*(figure.axes for figure in figures.values()), strict=True):
         x, y = (np.array(ends) for ends in zip(*((ax.get_xlim(), ax.get_ylim()) for ax in panels), strict=True))
         for ax in panels:

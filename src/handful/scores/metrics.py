@@ -4,6 +4,8 @@ The leading axis is of members of a mixture or of samples; averages are over the
 are not finite make a score infinite or count as a miss; they are never left out.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,16 +70,31 @@ def pit_mixture(y: Float[Array, "*b"], mean: Float[Array, "m *b"], std: Float[Ar
 def pit_samples(y: Float[Array, "*b"], samples: Float[Array, "p *b"]) -> Float[Array, "*b"]:
     """The rank of y among samples, from 0 to 1; NaN, which is a miss, where a sample is not finite.
 
-    The k-th of p samples in order has the rank `k / (p + 1)`; ranks are interpolated between neighbours, and halfway to
-    0 or 1 beyond the ends. So bands of few samples are not too narrow.
+    The k-th of p samples in order has the rank `k / (p + 1)`; ranks are interpolated between neighbours. Beyond the
+    ends nothing tells how far out y lies: its rank is drawn uniformly between the end and 0 or 1, with the same numbers
+    in every call. If y is a draw from the distribution of the samples, bands then contain it with their probability
+    whatever p is; with fewer than `least_samples` they also count a share of all that lies outside the samples.
+
+    Source: [Czado09] section 2, the randomised PIT. Deviates: randomised only beyond the ends.
     """
     count, ordered = samples.shape[0], jnp.sort(samples, 0)
     below, up_to = jnp.sum(samples < y, 0), jnp.sum(samples <= y, 0)
     at = lambda rank: jnp.take_along_axis(ordered, jnp.clip(rank, 0, count - 1)[None], 0)[0]
     low, high = at(below - 1), at(up_to)
     inside = (below == up_to) & (below > 0) & (below < count) & (low < high)
-    part = jnp.where(inside, (y - low) / jnp.where(inside, high - low, 1.0), (up_to - below + 1) / 2)
+    drawn = jax.random.uniform(jax.random.key(0), below.shape, samples.dtype)
+    tied = jnp.where(below == up_to, drawn, (up_to - below + 1) / 2)  # the middle of the samples that equal y
+    part = jnp.where(inside, (y - low) / jnp.where(inside, high - low, 1.0), tied)
     return jnp.where(jnp.isfinite(samples).all(0), (below + part) / (count + 1), jnp.nan)
+
+
+def least_samples(level: float) -> int:
+    """The fewest samples of which the central band of that probability can count all beyond the ends as missed.
+
+    >>> least_samples(0.9), least_samples(0.95)
+    (19, 39)
+    """
+    return math.ceil(round(2 / (1 - level), 6)) - 1
 
 
 def coverage(pit: Float[Array, "b *c"], level: float | Float[Array, ""]) -> Float[Array, "*c"]:

@@ -21,13 +21,13 @@ from handful.models.score import FLOOR, in_worlds, nll_mixture
 from handful.policies.simple import OpenLoop
 from handful.propagation.trajectory_sampling import TSInf
 from handful.scores import metrics
+from handful.scores.trust import COVERED
 from handful.scores.windows import STARTS, Windows, cut, unwound
 from handful.types import Transition
 
 HORIZON = 25  # [steps] of rollouts
 STEPS = (1, 5, 10, 20)  # ahead, at which tables hold the scores of rollouts, and at the last step
 PARTICLES = 60  # of a rollout; rounded up to a multiple of the model's worlds
-TRUSTED = 0.8  # least coverage of the 90 % band: below it, misses are twice as frequent as predicted
 SEARCHED = (0.1, 10.0)  # interval of factors on the predicted stds that is searched
 _HALVINGS = 10  # of the interval's logarithm: the factor is found within 0.5 %
 
@@ -64,8 +64,8 @@ class RolloutScore(eqx.Module):
 
     @property
     def trust_horizon(self) -> int:
-        """The steps ahead before the coverage over starts and entries first falls below `TRUSTED`."""
-        return int(np.cumprod(np.asarray(self.coverage.mean(1)) >= TRUSTED).sum())
+        """The steps ahead before the coverage over starts and entries first falls below `COVERED`."""
+        return int(np.cumprod(np.asarray(self.coverage.mean(1)) >= COVERED).sum())
 
 
 class OneStepPrediction(eqx.Module):
@@ -175,6 +175,7 @@ class Calibration:
     before: float  # at factor one
     one_step: float  # factor that fits single steps best; rollouts need another
     horizon: int
+    at_limit: bool = False  # the search ran into an end of `SEARCHED`: a better factor may lie beyond
 
 
 def recalibrate(
@@ -190,7 +191,8 @@ def recalibrate(
     """The model with the factor at which its 90 % band covers 90 % of `trials`, `horizon` steps ahead.
 
     Bisection on the factor's logarithm, with the same worlds and noise for every factor. A factor at which a particle
-    becomes infinite counts as too large, and is taken only where all factors tried do that.
+    becomes infinite counts as too large, and is taken only where all factors tried do that. Where the search ran into
+    a limit, of factors with the same coverage the one nearest to the limit is taken.
 
     Raises `InputError` where no trial is as long as the horizon.
     """
@@ -205,11 +207,14 @@ def recalibrate(
         return tried[factor][0] >= metrics.WIDE or tried[factor][1]
 
     wide(1.0)
-    low, high = map(math.log, SEARCHED)
+    low, high = ends = tuple(map(math.log, SEARCHED))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (low, middle) if wide(math.exp(middle)) else (middle, high)
-    factor = min(tried, key=lambda factor: (tried[factor][1], abs(tried[factor][0] - metrics.WIDE)))
+    at_limit = low == ends[0] or high == ends[1]
+    order = reversed(tried) if at_limit else tried
+    factor = min(order, key=lambda factor: (tried[factor][1], abs(tried[factor][0] - metrics.WIDE)))
     predicted = one_step_predictions(step_key, belief, trials, angles=angles)
     one_step = float(metrics.residual_factor(predicted.error, predicted.aleatoric + predicted.epistemic))
-    return Recalibrated(belief, factor), Calibration(factor, tried[factor][0], tried[1.0][0], one_step, horizon)
+    calibration = Calibration(factor, tried[factor][0], tried[1.0][0], one_step, horizon, at_limit)
+    return Recalibrated(belief, factor), calibration

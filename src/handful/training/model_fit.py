@@ -19,7 +19,9 @@ from handful.models.base import AbstractDynamics, AbstractLearner, FitReport
 from handful.models.recalibrated import Recalibrated
 from handful.propagation.fan import fan
 from handful.scores import metrics, model_score
+from handful.scores.baselines import Baselines, baselines
 from handful.scores.model_score import Calibration, OneStepScore, RolloutScore, one_step_predictions, recalibrate
+from handful.scores.trust import COVERED, Trust, trust
 from handful.scores.windows import Windows, cut, longest, unbroken
 from handful.task import Task
 from handful.training import checkpoint
@@ -61,7 +63,12 @@ class ModelFit:
     calibration: Calibration | None
     before: ModelScores  # with factor 1
     after: ModelScores | None  # with the factor found
+    known: Baselines  # errors to compare those of the model with
     shown: dict[str, np.ndarray]  # further arrays for the figures
+
+    def trust(self, scores: ModelScores) -> Trust:
+        """How many steps ahead the model with these scores is trusted, `before` or `after` recalibration."""
+        return trust(np.asarray(scores.rollout.coverage, float), np.asarray(scores.rollout.nrmse, float), self.known)
 
 
 def split_of(numbers: Sequence[int], held_out: Sequence[int] = ()) -> Split:
@@ -124,6 +131,7 @@ def fit_model(
     settings: dict[str, Any] = {"angles": task.angles, "particles": particles}
     model, calibration = Recalibrated(fitted, 1.0), None
     windows = cut(testing, steps, angles=task.angles)
+    known = baselines(training, windows, angles=task.angles)
     before = scores_of(score_key, model, testing, windows, **settings)
     after = None
     if calibrating:
@@ -131,7 +139,7 @@ def fit_model(
         after = scores_of(score_key, model, testing, windows, **settings)
     shown = _forecast(fan_key, model, testing, windows.horizon, task.angles)
     shown |= _uncertainty(parts_key, model, testing, task.angles)
-    return ModelFit(task, model, split, report, data.capacity, calibration, before, after, shown)
+    return ModelFit(task, model, split, report, data.capacity, calibration, before, after, known, shown)
 
 
 def scores_of(
@@ -203,6 +211,17 @@ class ModelFolder(Folder):
     def save(self, fit: ModelFit, config: dict[str, Any]) -> None:
         """Write everything but the report; the configuration last, so that a folder with one is whole."""
         self.check_free(self.path)
+        try:
+            self._write(fit, config)
+        except InputError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            reason = error.__cause__.strerror or error.__cause__
+            raise InputError(
+                f"the model cannot be written into {self.path} ({reason}); make room, or fit again with another --out"
+            ) from error.__cause__
+
+    def _write(self, fit: ModelFit, config: dict[str, Any]) -> None:
         weights = eqx.filter(fit.model, eqx.is_array)
         checkpoint.save(self.path / "checkpoints" / "model.npz", weights, {"capacity": fit.capacity})
         checkpoint.save_arrays(self.path / "checkpoints" / "shown.npz", fit.shown | _by_step(fit), {})
@@ -235,17 +254,27 @@ def scores(fit: ModelFit) -> dict[str, Any]:
         {
             "split": vars(fit.split),
             "calibration": None if fit.calibration is None else vars(fit.calibration),
-            "trusted_coverage": model_score.TRUSTED,
+            "trusted_coverage": COVERED,
+            "errors": _errors(fit),
             "diverged": np.asarray(fit.report.diverged),
             "parameters": fitted_parameters(fit.model),
-            "before": _both(fit.before),
-            "after": fit.after and _both(fit.after),
+            "before": _both(fit, fit.before),
+            "after": fit.after and _both(fit, fit.after),
         }
     )
 
 
-def _both(score: ModelScores) -> dict[str, Any]:
-    return {"one_step": _one_step(score.one_step), "rollout": _rollout(score.rollout)}
+def _errors(fit: ModelFit) -> dict[str, Any]:
+    """Errors of each entry in its own unit, at the steps of the rollouts' scores: of the model and of the baselines."""
+    rollout = (fit.after or fit.before).rollout
+    columns = {"model": fit.known.in_units(rollout.nrmse), "unchanged": fit.known.unchanged, "linear": fit.known.linear}
+    return {name: rmse[_steps(rollout) - 1] for name, rmse in columns.items()}
+
+
+def _both(fit: ModelFit, score: ModelScores) -> dict[str, Any]:
+    trusted = fit.trust(score)
+    rollout = _rollout(score.rollout) | {"trust_horizon": trusted.steps, "trust": vars(trusted)}
+    return {"one_step": _one_step(score.one_step), "rollout": rollout}
 
 
 def _one_step(score: OneStepScore) -> dict[str, Any]:
@@ -256,11 +285,16 @@ def _one_step(score: OneStepScore) -> dict[str, Any]:
 
 
 def _rollout(score: RolloutScore) -> dict[str, Any]:
-    last = score.nrmse.shape[0]
-    steps = sorted({min(step, last) for step in (*model_score.STEPS, last)})
-    values = {name: np.asarray(getattr(score, name))[np.array(steps) - 1] for name in (*BY_STEP, "energy", "finite")}
+    steps = _steps(score)
+    values = {name: np.asarray(getattr(score, name))[steps - 1] for name in (*BY_STEP, "energy", "finite")}
     entries = {name: {"mean": values[name].mean(1), "entries": values[name]} for name in BY_STEP}
-    return {"steps": steps, "trust_horizon": score.trust_horizon} | values | entries
+    return {"steps": steps} | values | entries
+
+
+def _steps(score: RolloutScore) -> np.ndarray:
+    """The steps ahead at which tables hold scores."""
+    last = score.nrmse.shape[0]
+    return np.array(sorted({min(step, last) for step in (*model_score.STEPS, last)}))
 
 
 def _by_step(fit: ModelFit) -> dict[str, np.ndarray]:

@@ -102,10 +102,11 @@ def _read(place: Path) -> SeedRun | None:
         facts, settings = _of_folder(place) if whole else _of_summary(place.with_suffix(".json"))
         curve = _curve(place / "metrics.csv" if whole else place, int(facts["seed"]))
         settings = {name: str(value) for name, value in settings.items() if name not in NO_SETTING}
-        return None if curve is None else SeedRun(place, _text(facts["task"]), settings, curve, facts.get("device"))
+        device = facts.get("device") and _text(facts["device"])
+        return None if curve is None else SeedRun(place, _text(facts["task"]), settings, curve, device)
     except InputError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError, csv.Error) as error:
         raise InputError(
             f"the run at {place} cannot be read ({type(error).__name__}: {error}); restore its files, or leave it out"
         ) from error
@@ -137,6 +138,8 @@ def _curve(metrics: Path, seed: int) -> Curve | None:
     if not rows:
         return None
     steps, wall, returns = np.array(rows).T
+    if not (np.isfinite(steps).all() and np.isfinite(wall).all() and (np.diff(steps) >= 0).all()):
+        raise ValueError("env_steps and wall_s must be finite, and steps must not fall")
     return Curve(seed, steps, wall, np.where(np.isfinite(returns), returns, -np.inf))
 
 

@@ -36,7 +36,8 @@ class ModelOptions:
 
     model: Model | str | None = None
     """the dynamics model: ensemble if left out, gp for pilco; FILE.py:NAME is a model learner of your own.
-    physics and truth need equations that the task declares, as built-in ones do.
+    physics needs equations: of a built-in task, or a PhysicsLearner that the file of your environment declares as
+    `physics`; truth needs a simulator.
     d, p, de and pe are PETS's ablations: one network or an ensemble, deterministic or probabilistic"""
     settings: Kind | None = None
     """our settings for a kind of system: networks, first trial and planner (the task's own if left out)"""
