@@ -1,7 +1,6 @@
 """`handful check`: what it prints, what it writes, and its exit code."""
 
 import json
-import re
 
 OWN = """
 import gymnasium, numpy as np
@@ -62,5 +61,5 @@ def test_bad_input_is_refused(refused, handful, tmp_path):
     (tmp_path / "own.py").write_text(OWN)
     said = handful("check", f"{tmp_path / 'own.py'}:Failing")
     assert said.code == 2
-    assert re.match(r"handful: \S+/own\.py:\d+: the environment raised OSError \(cable out\) at step 7 of a", said.err)
+    assert "the environment raised OSError (cable out) at step 7 of a trial" in said.err
     assert said.err.count("\n") == 1

@@ -2,16 +2,21 @@
 
 import dataclasses
 import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 from fitting import learner
-from handful.cli import fit
+from handful.cli import early, fit
 from handful.data.loaders import load_log
 from handful.errors import InputError
-from handful.reports.model_report import verdict, write_model_report
+from handful.reports.model_report import calibrated, coarse, verdict, write_model_report
 from handful.training.model_fit import ModelFolder, fit_model, plain_task, split_of
 from probes import close
 
@@ -123,6 +128,36 @@ def test_a_model_folder_is_told_from_others(made, tmp_path):
         ModelFolder.check_free(tmp_path)
 
 
+def test_the_verdict_names_the_limb_that_failed(made):
+    told = made[1].scores()
+    told["after"]["rollout"] |= {"trust_horizon": 2}
+    for failed, entry, said in [
+        (["coverage"], None, "contains less than 80% of the measurements"),
+        (["unchanged"], 1, "predicts less than 50% of the squared change of speed [m/s]"),
+        (["linear"], 0, "a linear model fitted to the same trials predicts more of the change of place [m]"),
+    ]:
+        told["after"]["rollout"]["trust"] = {"steps": 2, "failed": failed, "entry": entry}
+        text = verdict(told, ("place [m]", "speed [m/s]"))
+        assert text.startswith("To be trusted 2 steps ahead: 3 steps ahead ")
+        assert said in text
+
+
+def test_a_factor_at_the_limit_of_its_search_is_told(made):
+    told = made[1].scores()
+    assert "ran into its limit" not in calibrated(told)
+    told["calibration"] |= {"factor": 0.1, "coverage": 1.0, "at_limit": True}
+    assert "ran into its limit (0.1 to 10): the 90% band still contains 100% of trial 2" in calibrated(told)
+    told["calibration"] = None
+    assert calibrated(told) == ""
+
+
+def test_a_note_says_what_few_particles_hide():
+    assert coarse({"particles": 19}) == []
+    assert (
+        "of 9 particles are coarse: the 90% band counts 50% of the measurements beyond" in coarse({"particles": 9})[0]
+    )
+
+
 @pytest.mark.parametrize(("steps", "said"), [(0, "Not to be trusted"), (3, "To be trusted 3 steps"), (5, "over all 5")])
 def test_verdict(made, steps, said):
     told = made[1].scores()
@@ -211,3 +246,91 @@ def test_bad_options_are_refused_and_leave_nothing(log, tmp_path, options, said)
     with pytest.raises(InputError, match=said):
         fit.run(fit.Fit(log, out=tmp_path / "out", **options))
     assert not (tmp_path / "out").exists()
+
+
+def places(tmp_path):
+    """Names that cannot be a folder to write into, with a part of what is said of each."""
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "figures").write_text("in the way")
+    return {
+        tmp_path / "file": "exists",
+        tmp_path / "file" / "below": "Not a directory",
+        tmp_path / ("x" * 300): "too long",
+        tmp_path / "a\0b": "null",
+        tmp_path / "inner": "in the way",
+    }
+
+
+def test_a_place_that_cannot_hold_a_model_is_refused_before_any_work(log, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "load_log", lambda path: pytest.fail("the data were read"))
+    for place, said in places(tmp_path).items():
+        with pytest.raises(InputError, match=said) as caught:
+            fit.run(fit.Fit(log, out=place))
+        assert "--out" in str(caught.value)
+        assert "--resume" not in str(caught.value)
+    before = sorted(tmp_path.iterdir())
+    early.check(fit.Fit(log, out=tmp_path / "new" / "deep"))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_disk_that_fills_up_is_told_with_advice_for_a_fit(made, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise InputError("x cannot be written; go on with --resume") from OSError(28, "No space left on device")
+
+    monkeypatch.setattr("handful.training.model_fit.write_json", full)
+    with pytest.raises(InputError, match=r"\(No space left on device\); make room, or fit again with another --out"):
+        ModelFolder(tmp_path / "model").save(made[0], {"notes": []})
+
+
+@pytest.mark.parametrize("words", [
+    ["nothing.csv"], ["other.csv"], ["notes.txt"], ["pairs.csv", "--particles", "3"], ["pairs.csv", "--horizon", "0"],
+    ["pairs.csv", "--out", "other.csv"], ["pairs.csv", "--model", "gpx"], ["pairs.csv", "--seed", "-1"],
+])  # fmt: skip
+def test_plain_faults_are_told_before_jax_is_imported(words, log, tmp_path):
+    write_log(tmp_path / "pairs.csv", trials=2, steps=3)
+    (tmp_path / "other.csv").write_text("time,place\n1,2\n")
+    (tmp_path / "notes.txt").write_text("obs")
+    script = (
+        f"import os, sys; os.chdir({str(tmp_path)!r}); from handful.cli.main import main\n"
+        f"try: code = main({['fit', *words]!r})\nexcept SystemExit as stop: code = stop.code\n"
+        "print(code, 'jax' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "2 False\n"
+    assert done.stderr.startswith("handful: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_fitted_parameters_are_printed(made, capsys, monkeypatch):
+    _, folder = made
+    parameters = {"mass [kg]": {"guess": 1.5, "prior_std": 0.45, "fitted": 1.25, "std": None}}
+    monkeypatch.setattr(folder, "scores", lambda: made[1].__class__.scores(folder) | {"parameters": parameters})
+    fit._present(folder)
+    assert re.search(r"mass \[kg\] +1.5 +0.45 +1.25 +none", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(("name", "spoil"), [
+    ("scores.json", lambda content: content | {"split": [1]}),
+    ("scores.json", lambda content: content | {"before": None}),
+    ("scores.json", lambda content: {name: content[name] for name in content if name != "errors"}),
+    ("scores.json", lambda content: content | {"trusted_coverage": "much"}),
+    ("scores.json", lambda content: content | {"errors": content["errors"] | {"linear": [[1.0]]}}),
+    ("config.json", lambda content: content | {"names": ["one"]}),
+    ("config.json", lambda content: content | {"dt": [[]]}),
+])  # fmt: skip
+def test_a_model_folder_of_another_form_is_one_sentence(name, spoil, made, tmp_path):
+    folder = ModelFolder(Path(shutil.copytree(made[1].path, tmp_path / "model")))
+    content = json.loads((folder.path / name).read_text())
+    (folder.path / name).write_text(json.dumps(spoil(content)))
+    with pytest.raises(InputError, match="fit the model again"):
+        write_model_report(folder)
+
+
+def test_brackets_nested_without_end_are_damage(made, tmp_path):
+    folder = ModelFolder(Path(shutil.copytree(made[1].path, tmp_path / "model")))
+    (folder.path / "scores.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="missing or damaged"):
+        write_model_report(folder)
+    folder.config_path.write_text("[" * 100_000)
+    assert not ModelFolder.is_one(folder.path)

@@ -76,6 +76,23 @@ def test_tables_say_what_the_runs_did(two, tmp_path):
     assert float(quick["wall_s_to_threshold_most"]) == pytest.approx(50)
 
 
+@pytest.mark.parametrize(("file", "content"), [
+    ("seed-4.json", '{"task": "pendulum", "seed": 4, "device": [1]}'),
+    ("seed-4.json", '{"task": "pendulum", "seed": 1e999}'),
+    ("seed-4.json", '{"task": ["pendulum"], "seed": 4}'),
+    ("seed-4.json", "[" * 100_000),
+    ("seed-4.csv", "trial,env_steps,return,wall_s\n0,nan,1.0,2.0\n"),
+    ("seed-4.csv", "trial,env_steps,return,wall_s\n0,9,1.0,2.0\n1,5,1.0,3.0\n"),
+    ("seed-4.csv", "trial,env_steps,return,wall_s\n0,9,1.0\n"),
+    ("seed-4.csv", 'trial,env_steps,return,wall_s\n0,9,"1.0' + "x" * 200_000),
+])  # fmt: skip
+def test_a_run_of_another_form_is_one_sentence(file, content, tmp_path):
+    folder = kept(tmp_path / "own", "", {4: [1.5, 2.5]})
+    (folder / file).write_text(content)
+    with pytest.raises(InputError, match="seed-4"):
+        read_groups([folder])
+
+
 def test_the_page_says_what_a_reader_must_know(two, tmp_path):
     text = write_comparison(two, tmp_path / "out", threshold=45.0).read_text()
     assert "Seeds of refit every 10 have from 2 to 3 trials; curves and tables end with trial 2" in text

@@ -3,18 +3,27 @@
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from handful.reports import canvas, page
-from handful.reports.comparison import write_comparison
+from handful.reports.comparison import inert, write_comparison
 from handful.reports.model_figures import ModelRecord, coverage
 from handful.reports.page import Picture, section
 from handful.reports.run_report import parameter_table, write_report
 
-NAMES = ["a$^{$b", "lone \ud800 surrogate", "_hidden", "<b>&", "\N{CJK UNIFIED IDEOGRAPH-6A5F}"]
+NAMES = [
+    "a$^{$b",
+    "$x$",
+    "nul \0 and\nlines",
+    "lone \ud800 surrogate",
+    "_hidden",
+    "<b>&",
+    "\N{CJK UNIFIED IDEOGRAPH-6A5F}",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,3 +87,28 @@ def test_fitted_parameters_are_a_table(make_run, tmp_path):
     text = folder.report_path.read_text()
     assert "<td>mass [kg]</td><td>1.5</td><td>0.45</td><td>1.25</td><td>none</td>" in text
     assert "Fitted parameters" in text
+
+
+@pytest.mark.parametrize("name", [*NAMES, '"}</style><b>', "a\\"])
+def test_a_narrow_screen_has_the_name_of_each_column_before_its_cells(name):
+    html = page.table(["run", name], [["one", "3"]])
+    style = re.search(r"<style>(.*?)</style>", html)[1]
+    shown = re.search(r'nth-child\(2\):before\{content:"([^"]*)"\}', style)[1]
+    decoded = re.sub(r"\\([0-9a-f]{6})", lambda found: chr(int(found[1], 16)), shown)
+    assert decoded == name.encode(errors="replace").decode().replace("\0", "\1")
+    assert re.fullmatch(r"[\w\\]*", shown, re.ASCII)
+    assert "cards" in html
+    assert "<style>" not in page.table(["run", name], [["one", "3"]] * (page.CARDS + 1))
+
+
+@pytest.mark.parametrize("text", ["=cmd()", "+1", "-2+3", "@sum", "\t=1", "\r=1"])
+def test_no_cell_is_a_formula(text, make_run, tmp_path):
+    folder = make_run(tmp_path / "run", 1)
+    said = f"'{text}".replace("\r", " ")
+    assert inert(text) == said
+    folder.write_config(folder.config() | {"agent": text})
+    write_comparison([folder.path], tmp_path / "out")
+    with (tmp_path / "out" / "summary.csv").open(newline="") as lines:
+        (row,) = csv.DictReader(lines)
+    assert row["group"] == said
+    assert all(float(row[name]) is not None for name in ("mean", "least"))  # numbers stay numbers

@@ -18,8 +18,9 @@ from handful.reports import canvas, run_report
 from handful.reports.moving_picture import moving_picture
 from handful.reports.page import Picture
 from handful.reports.record import read
-from handful.reports.run_figures import other_metrics
+from handful.reports.run_figures import learning_curve, other_metrics
 from handful.reports.run_report import command, write_report
+from handful.reports.trial_figures import traces
 from handful.reports.wording import number
 from handful.training.film import film_path, gif
 from handful.training.run import Row, RunFolder, columns_of, table_of
@@ -336,3 +337,195 @@ def test_columns_are_those_that_the_agent_declares():
     assert list(columns_of(row).items()) == [
         ("trial", 3), ("env_steps", 50), ("return", 1.5), ("zeal", 2.5), ("kl", None), ("fit_s", 0.5), ("wall_s", 7.0)
     ]  # fmt: skip
+
+
+SYSTEM = {
+    "names": ["place [m]", "tilt [rad]", "speed [m/s]", "turn [rad/s]"], "angles": [1], "dt": 0.25, "horizon": 23,
+    "discount": 0.9, "low": [-4.0, None], "high": [4.5, 6.0], "categorical": False, "hosted": False,
+}  # fmt: skip
+
+
+def recorded(folder, **system):
+    """The run with what its system is in its configuration, as training leaves it."""
+    folder.write_config(folder.config() | {"system": SYSTEM | system})
+    return folder
+
+
+def rig(tmp_path):
+    """The name of a task whose file says that it was run."""
+    (tmp_path / "rig.py").write_text("raise SystemExit('the code of a run was executed')")
+    return f"{tmp_path}/rig.py:Rig"
+
+
+def test_a_report_knows_the_system_from_the_run_and_runs_no_code_of_the_user(make_run, tmp_path):
+    folder = recorded(make_run(tmp_path / "run", 2, task=rig(tmp_path)))
+    (folder.path / "videos" / "best-trial.gif").write_bytes(gif([np.full((9, 12, 3), 70, np.uint8)] * 2, [0, 4], 0.25))
+    kept = (folder.path / "videos" / "best-trial.gif").read_bytes()
+    record = read(reported(folder))
+    assert (record.labels.names, record.labels.angles, record.labels.unit) == (tuple(SYSTEM["names"]), (1,), "s")
+    assert (record.discount, record.categorical, record.hosted) == (0.9, False, False)
+    assert (record.system.low, record.system.high) == ((-4.0, -math.inf), (4.5, 6.0))
+    assert record.notes == []
+    assert "interaction 69 steps 17.25 s" in text_of(folder)
+    assert "There is no animation" not in text_of(folder)
+    assert (folder.path / "videos" / "best-trial.gif").read_bytes() == kept
+    assert base64.b64encode(kept).decode() in page_of(folder)
+
+
+def test_a_report_from_elsewhere_is_the_same(make_run, tmp_path, monkeypatch):
+    """The task is named by a path that only leads somewhere from the first directory."""
+    rig(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    folder = recorded(make_run(tmp_path / "run", 1, task="rig.py:Rig"))
+    monkeypatch.chdir(tmp_path)
+    before = page_of(reported(folder))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert page_of(reported(folder)) == before
+
+
+def test_a_better_report_is_not_written_over(make_run, tmp_path):
+    folder = make_run(tmp_path / "run", 1, task=rig(tmp_path))
+    folder.report_path.write_text("made where the task was known")
+    with pytest.raises(InputError, match="is kept as it is"):
+        write_report(folder)
+    assert page_of(folder) == "made where the task was known"
+
+
+@pytest.mark.parametrize("wrong", [
+    {"names": "x"}, {"names": [1, 2, 3, 4]}, {"angles": [9]}, {"dt": 0}, {"dt": "0.1"}, {"low": [1.0]}, {"hosted": 1},
+    {"categorical": None}, {"horizon": 1.5}, {"low": [[1.0], 2.0]},
+])  # fmt: skip
+def test_a_system_of_another_form_is_one_sentence(wrong, make_run, tmp_path):
+    folder = recorded(make_run(tmp_path / "run", 0), **wrong)
+    with pytest.raises(InputError, match=r"'system' of config\.json"):
+        write_report(folder)
+
+
+def reshaped(name, value):
+    def edit(trial, arrays):
+        if trial == 1:
+            arrays[name] = value(arrays[name])
+
+    return edit
+
+
+@pytest.mark.parametrize("edit", [
+    reshaped("obs", lambda x: x[:, 0]),
+    reshaped("obs", lambda x: x[:5]),
+    reshaped("obs", lambda x: x[:, :0]),
+    reshaped("action", lambda x: x[..., None]),
+    reshaped("reward", lambda x: x[:, None]),
+    reshaped("next_obs", lambda x: x.astype(str)),
+    reshaped("terminated", lambda x: x[:1]),
+    reshaped("plan", lambda x: x[0]),
+    reshaped("plan", lambda x: x[:, :0]),
+    reshaped("planned_std", lambda x: x[:2]),
+    reshaped("fan_obs", lambda x: x[:, :, 0]),
+    reshaped("fan_obs", lambda x: x[:, :0]),
+    reshaped("fan_starts", lambda x: x + 1000),
+    reshaped("fan_starts", lambda x: x - 1),
+    reshaped("fan_starts", lambda x: x.astype(float)),
+])  # fmt: skip
+def test_a_trial_of_another_shape_is_left_out_with_a_note(edit, make_run, tmp_path):
+    record = read(make_run(tmp_path / "run", 2, edit=edit))
+    assert sorted(record.trials) == [0, 2]
+    (note,) = record.notes
+    assert note.startswith("Trial 1 is in the metrics only: ")
+
+
+def test_trials_of_other_sizes_than_most_are_left_out(make_run, tmp_path):
+    folder = make_run(tmp_path / "run", 2)
+    folder.save_trial(2, make_run(tmp_path / "other", 2, obs_size=7).trial(2))
+    record = read(reported(folder))
+    assert sorted(record.trials) == [0, 1]
+    assert "Trial 2 is in the metrics only" in record.notes[0]
+
+
+@pytest.mark.parametrize(("file", "content"), [
+    ("config.json", {"task": 5}), ("config.json", {"task": "point-mass", "updates": "many"}),
+    ("config.json", {"task": "point-mass", "options": [1]}), ("summary.json", {"baselines": [1, 2]}),
+    ("summary.json", {"baselines": {"random": [[1]]}}), ("summary.json", {"solved_return": "high"}),
+    ("summary.json", {"parameters": {"mass": 3}}), ("summary.json", {"versions": "all"}),
+])  # fmt: skip
+def test_a_file_of_another_form_is_one_sentence(file, content, make_run, tmp_path):
+    folder = make_run(tmp_path / "run", 1)
+    (folder.path / file).write_text(json.dumps(content))
+    with pytest.raises(InputError, match=file):
+        write_report(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "summary.json"])
+def test_brackets_nested_without_end_are_damage(file, make_run, tmp_path):
+    folder = make_run(tmp_path / "run", 0)
+    (folder.path / file).write_text("[" * 100_000)
+    with pytest.raises(InputError, match="missing or damaged"):
+        write_report(folder)
+
+
+def test_a_value_that_is_far_too_large_leaves_the_others_to_be_seen(make_run, tmp_path):
+    def spoil(trial, arrays):
+        if trial == 1:
+            arrays["reward"][3], arrays["obs"][4, 1], arrays["next_obs"][3, 1] = 3e38, 1e30, 1e30
+
+    record = read(make_run(tmp_path / "run", 5, edit=spoil))
+    (curve,) = learning_curve(record)
+    curve.data  # noqa: B018 -- drawn
+    low, high = curve.content.axes[0].get_ylim()
+    assert -300 < low < high < 300
+    assert "1 value beyond the axis" in [text.get_text() for text in curve.content.axes[0].texts]
+    best, _ = (block for block in traces(record) if isinstance(block, Picture))
+    best.data  # noqa: B018
+    assert all(np.abs(ax.get_ylim()).max() < 1e4 for ax in best.content.axes)
+
+
+def test_every_json_file_is_json(make_run, tmp_path):
+    folder = make_run(tmp_path / "run", 0)
+    folder.write_summary({"returns": [1.5, math.inf, -math.inf, math.nan], "inner": {"x": (2, math.nan)}})
+    text = (folder.path / "summary.json").read_text()
+    content = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert content == {"returns": [1.5, None, None, None], "inner": {"x": [2, None]}}
+
+
+def test_the_outer_label_of_an_axis_reaches_the_data():
+    for values in ([-9.0, 217.0], [-217.0, 3.0], [0.0, 0.00217], [1.0, 1e6]):
+        _, (ax,) = canvas.sheet("title", [""], "x", height=1.0)
+        ax.plot(values)
+        canvas.fit_vertical(ax)
+        ticks = [tick for tick in ax.get_yticks() if ax.get_ylim()[0] <= tick <= ax.get_ylim()[1]]
+        span = max(values) - min(values)
+        assert max(ticks) > max(values) - 0.11 * span
+        assert min(ticks) < min(values) + 0.11 * span
+
+
+def test_constant_metrics_are_a_sentence(make_run, tmp_path):
+    def told(trial, arrays):
+        arrays["update_diverged"], arrays["update_zeal"] = np.zeros(3), np.full(2, 1.5 + trial)
+
+    record = read(make_run(tmp_path / "run", 2, edit=told))
+    said, _, picture = other_metrics(record)
+    assert "diverged: 0" in said
+    assert [ax.get_title(loc="left") for ax in picture.content.axes] == ["zeal"]
+
+
+def test_pace_chatter_settings_and_errors_are_on_the_page(make_run, tmp_path):
+    folder = recorded(make_run(tmp_path / "run", 2))
+    folder.write_config(folder.config() | {"options": {"horizon": 6, "risk": None}, "given": {"horizon": 6}})
+    text = text_of(reported(folder))
+    row = folder.rows()[-1].metrics
+    assert f"an action took {number(row['plan_ms_p50'])} ms in the median and {number(row['plan_ms_p99'])} ms" in text
+    assert f"{number(row['plan_ms_p99'] / 2.5)} % of the step's length, so the controller keeps up" in text
+    change = float(np.abs(np.diff(folder.trial(2)["action"][:, 0].astype(float))).mean())
+    assert f"mean change of action 0 a step, mean |\N{GREEK CAPITAL LETTER DELTA}u| {number(change)}" in text
+    assert f"{number(change)}, {100 * change / 8.5:.2g} % of its range" in text
+    assert "<tr><th>horizon</th><td><b>6</b></td></tr>" in page_of(folder)
+    assert "<tr><th>risk</th>" not in page_of(folder)
+    arrays = folder.trial(2)
+    error = arrays["fan_obs"][:, :, 1, 2].mean(1) - arrays["next_obs"][arrays["fan_starts"], 2]
+    assert f"speed [m/s], model {number(float(np.sqrt(np.mean(error**2))))}" in text
+
+
+def test_without_a_threshold_no_tile_says_solved(make_run, tmp_path):
+    folder = make_run(tmp_path / "run", 1)
+    folder.write_summary(folder.summary() | {"solved_return": None})
+    labels = [label for label, _, _ in run_report.headline(read(folder))]
+    assert labels == ["best return", "last return", "interaction", "wall time"]

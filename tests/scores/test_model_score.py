@@ -274,6 +274,21 @@ def test_the_search_ends_at_its_limits():
     _, found = recalibrate(KEY, believed(NOISE / 50), trials, horizon=4)
     assert found.factor > 9
     assert found.coverage < 0.85
+    assert found.at_limit
+
+
+@pytest.mark.parametrize(
+    ("covered", "factor", "at_limit"),
+    [(lambda factor: 1.0, 0.1, True), (lambda factor: 0.0, 10.0, True), (lambda factor: factor / 2.222, 2.0, False)],
+)
+def test_a_search_that_ran_into_a_limit_says_so(monkeypatch, covered, factor, at_limit):
+    """Every factor covers all, none covers anything, or twice the std covers nine tenths."""
+    score = lambda factor, windows: SimpleNamespace(coverage=np.array([covered(factor)]), finite=np.ones(1))
+    monkeypatch.setattr(model_score, "forecasts", lambda key, model, *rest, **settings: float(model.factor))
+    monkeypatch.setattr(model_score, "rollout_score", score)
+    _, found = recalibrate(KEY, believed(NOISE), trials_of(2, 6), horizon=3)
+    assert found.factor == pytest.approx(factor, rel=0.01)
+    assert found.at_limit == at_limit
 
 
 @pytest.mark.parametrize(("bursting", "expected"), [(0.7, 0.7), (0.0, 1.0)])

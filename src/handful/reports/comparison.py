@@ -101,7 +101,10 @@ def inert(value: Any) -> Any:
     >>> inert("=1+1"), inert("@home"), inert(-2.5), inert("gp")
     ("'=1+1", "'@home", -2.5, 'gp')
     """
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    mark = "'" * value.startswith(FORMULA)
+    return (mark + value).replace("\r", " ")  # which readers of CSV take for a new row
 
 
 def curve_rows(group: SeedGroup) -> Iterator[dict[str, Any]]:

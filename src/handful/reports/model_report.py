@@ -82,7 +82,8 @@ def read_model(folder: ModelFolder) -> ModelRecord:
         check_content(config, CONFIG, "config.json")
         check_content(scores, SCORES, "scores.json")
         _check_lengths(scores, len(config["names"]))
-        check_arrays(arrays, ARRAYS | AFTER, [*ARRAYS, *(AFTER if scores.get("after") else ())], o=len(config["names"]))
+        needed = [*ARRAYS, *(AFTER if scores.get("after") else ())]
+        check_arrays(arrays, ARRAYS | AFTER, needed, o=len(config["names"]))
         check_forecasts(arrays, len(arrays["obs"]))
     except InputError as error:
         text = f"{folder.path} does not hold a model as this version writes it: {error}; {folder.REMEDY}"
@@ -91,7 +92,7 @@ def read_model(folder: ModelFolder) -> ModelRecord:
 
 
 def _check_lengths(scores: dict[str, Any], entries: int) -> None:
-    """Raises `InputError` unless scores of rollouts have one value for each step, and errors for each entry."""
+    """Raises `InputError` unless scores have a value for each of their steps, and errors for each entry."""
     for when in _both(scores, "rollout").values():
         columns = [when["finite"], *(when[name]["mean"] for name in ROLLOUT), *scores["errors"].values()]
         if not when["steps"] or any(len(column) != len(when["steps"]) for column in columns):

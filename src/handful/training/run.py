@@ -47,7 +47,9 @@ def _row_of(written: dict[str, Any]) -> Row:
 
 def _flat(config: dict[str, Any]) -> dict[str, Any]:
     """What a run may not change, with the options of the agent beside the other entries."""
-    return {name: value for name, value in {**config, **config.get("options", {})}.items() if name not in MAY_CHANGE}
+    options = config.get("options", {})
+    entries = config | (options if isinstance(options, dict) else {"no options": options})
+    return {name: value for name, value in entries.items() if name not in MAY_CHANGE}
 
 
 def columns_of(row: Row) -> dict[str, int | float | None]:
