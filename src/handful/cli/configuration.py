@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from handful.agent import AbstractAgent
 from handful.agents.catalogue import Entry, entry_of
-from handful.agents.options.filled import flag
+from handful.agents.options.filled import flag, refuse
 from handful.cli import runtime
 from handful.cli.memory import check_memory
 from handful.cli.train_options import given_of
@@ -64,6 +64,8 @@ def configured(options: Any) -> dict[str, Any]:
     }
     system, info = _system(config)
     with contextlib.closing(system):
+        if system.task.categorical:
+            refuse(own, ("bins_per_dim",), "divides continuous actions, and this task's are categories")
         with _naming_options(own):
             resolved = own.resolved(system.env, info)
         check_memory(resolved, system.task)

@@ -14,10 +14,12 @@ ITEM = 4  # [bytes] of a number in single precision
 
 def check_memory(options: Any, task: Any) -> None:
     """Raises `InputError` where a size is no array's, or arrays of these sizes are larger than the free memory."""
-    sizes = {name: value for name, value in vars(options).items() if isinstance(value, int) and value is not True}
-    for name, value in sizes.items():
-        if value > LARGEST:
-            raise InputError(f"{flag(name)} must be at most {LARGEST}, got {value}")
+    for name, given in vars(options).items():
+        for value in given if isinstance(given, tuple) else (given,):
+            if isinstance(value, int) and value > LARGEST:
+                raise InputError(f"{flag(name)} must be at most {LARGEST}, got {value}")
+            if isinstance(value, int) and name.endswith("hidden") and value < 1:
+                raise InputError(f"{flag(name)} must be layers of at least 1 unit, got {value}")
     free = free_bytes()
     for names, numbers in _arrays(options, task).items():
         if free is not None and ITEM * numbers > free:
@@ -43,15 +45,13 @@ def _arrays(options: Any, task: Any) -> dict[tuple[str, ...], float]:
         value = getattr(options, name, None)
         return float(value) if isinstance(value, int | float) and math.isfinite(value) else 1.0
 
-    hidden = [float(units) for units in getattr(options, "hidden", None) or (1,)]
+    hidden = {name: value or () for name, value in vars(options).items() if name.endswith("hidden")}
+    widest = max([1, *(units for layers in hidden.values() for units in layers)])
     row = 2 * task.obs_size + task.action_size + 2
-    layers = [float(task.obs_size + task.action_size), *hidden, 2.0 * task.obs_size]
-    weights = sum(before * after for before, after in itertools.pairwise(layers))
     found = {
-        ("candidates", "particles"): size("candidates") * size("particles") * (row + max(hidden)),
+        ("candidates", "particles"): size("candidates") * size("particles") * (row + widest),
         ("candidates", "horizon"): size("candidates") * size("horizon") * task.action_size,
         ("particles", "horizon"): size("particles") * size("horizon") * row,
-        ("members", "hidden"): 6 * size("members") * weights,  # weights, two moments, gradients, the last good ones
         ("max_points",): 3 * size("max_points") ** 2,
         ("num_envs", "num_steps"): size("num_envs") * size("num_steps") * row,
         ("capacity",): size("capacity") * row,
@@ -60,6 +60,11 @@ def _arrays(options: Any, task: Any) -> dict[tuple[str, ...], float]:
         ("starts", "horizon"): size("starts") * size("horizon") * row,
         ("basis_functions",): size("basis_functions") * row,
     }
+    for name, units in hidden.items():
+        layers = [task.obs_size + task.action_size, *units, 2 * task.obs_size]
+        weights = float(sum(before * after for before, after in itertools.pairwise(layers)))
+        nets = size("members") if name == "hidden" else 1.0
+        found["members", name] = found[name,] = 6 * nets * weights  # and two moments, gradients, the last good ones
     return {names: numbers for names, numbers in found.items() if all(hasattr(options, name) for name in names)}
 
 
