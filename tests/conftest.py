@@ -24,6 +24,7 @@ from jaxtyping import install_import_hook
 install_import_hook("handful", "beartype.beartype")
 
 MOST_BYTES = 1e9  # held after a module; two workers stay below 4 GB together
+LONGEST = ("cli", "agents", "examples", "architecture", "training", "contracts", "models")  # folders, by their files
 _QUICK = pytest.StashKey[bool]()  # whether programs are compiled quickly, for now
 
 
@@ -47,11 +48,12 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the folders whose files take minutes, so that no worker is left with one of them at the end.
+    """Begin with the folders whose files take longest, so that no worker is left with one of them at the end.
 
     A file's tests stay together (`--dist=loadfile`): its fixtures, which may train, are made by one worker.
     """
-    items.sort(key=lambda item: not {"cli", "training", "agents"} & set(item.path.parts))
+    place = {folder: index for index, folder in enumerate(LONGEST)}
+    items.sort(key=lambda item: min(place.get(part, len(place)) for part in item.path.parts))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,11 +1,13 @@
 """A budget for compiled programs, which take most of the suite's time; eager `jnp` compiles one for each operation.
 
 A test whose call compiles more than `BUDGET` programs fails unless it is marked `compiles(n)`. What fixtures compile
-counts in the table alone, since the test that happens to come first would pay for all. `--programs` prints the table.
+counts in the table alone, since the test that happens to come first would pay for all. `--programs` prints the table,
+and when each worker ended.
 """
 
 import collections
 import resource
+import time
 
 import pytest
 
@@ -28,6 +30,7 @@ class Programs:
         self.count = 0
         self.modules = collections.defaultdict(lambda: [0, 0, 0.0])
         self.tests = []
+        self.began, self.ended = time.monotonic(), {}
         jax.monitoring.register_event_duration_secs_listener(self.listen)
 
     def listen(self, event, duration, **_):
@@ -59,6 +62,7 @@ class Programs:
         return report
 
     def pytest_runtest_logreport(self, report):
+        self.ended[getattr(report, "worker_id", "alone")] = time.monotonic() - self.began
         for name, spent in report.user_properties:
             if name == "programs":
                 compiled, called, seconds = spent
@@ -71,6 +75,8 @@ class Programs:
         if most is None:
             return
         terminalreporter.section("compiled programs and processor seconds")
+        for worker, seconds in sorted(self.ended.items()):
+            terminalreporter.line(f"{worker} ended after {seconds:.0f} s")
         rows = sorted(self.modules.items(), key=lambda row: -row[1][2])
         for name, (tests, compiled, seconds) in rows[: most or None]:
             terminalreporter.line(f"{compiled:6d} programs {seconds:7.1f} s {tests:5d} tests  {name}")

@@ -161,6 +161,7 @@ def brief(agent, length, envs=8):
 
 
 # Zero action brings a mass about -106, random action -1040, the regulator -14 at best.
+@pytest.mark.arithmetic
 def test_me_trpo_brings_a_mass_to_rest():
     """The median of seeds: one in ten does worse than nothing, having trained where its random trial drifted off to.
 

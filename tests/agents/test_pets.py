@@ -29,10 +29,10 @@ from probes import jitted, same
 SEEDS = (0, 1)
 
 
-def quick(agent, steps):
+def quick(agent, steps, **learner):
     """The same agent with shorter fits."""
     batches = dataclasses.replace(agent.learner.minibatches, min_steps=steps, max_steps=steps)
-    return dataclasses.replace(agent, learner=dataclasses.replace(agent.learner, minibatches=batches))
+    return dataclasses.replace(agent, learner=dataclasses.replace(agent.learner, minibatches=batches, **learner))
 
 
 def mean_returns(env, learned, seed):
@@ -42,11 +42,11 @@ def mean_returns(env, learned, seed):
     return [float(np.mean(returns_of(starts, env, policy))) for policy in policies]
 
 
-@pytest.mark.arithmetic
 @pytest.mark.parametrize("seed", SEEDS)
 def test_it_brings_a_mass_to_rest(seed):
     """At most half of what zero action costs, after three controlled trials (seen: a quarter)."""
-    learned = learn(PointMass(), quick(pets(members=3, particles=3, horizon=10), 600), trials=3, seed=seed)
+    agent = quick(pets(members=3, particles=3, horizon=10), 600, hidden=(24, 24))
+    learned = learn(PointMass(), agent, trials=3, seed=seed)
     ours, zero, random = mean_returns(PointMass(), learned, seed)
     assert ours > 0.5 * zero > random
 
@@ -56,7 +56,8 @@ def test_it_brings_a_mass_to_rest(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_it_swings_a_pendulum_up(seed):
     """A mean of -400 after four controlled trials (seen: -180, -168); zero and random action stay below -1000."""
-    learned = learn(Pendulum(), quick(pets(members=3, particles=3, horizon=20), 1000), trials=4, seed=seed)
+    agent = quick(pets(members=3, particles=3, horizon=20), 1000, hidden=(24, 24))
+    learned = learn(Pendulum(), agent, trials=4, seed=seed)
     ours, zero, random = mean_returns(Pendulum(), learned, seed)
     assert ours > -400
     assert max(zero, random) < -1000

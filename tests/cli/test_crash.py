@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import jax
 import pytest
 
 TIMES = {"plan_ms_p50", "plan_ms_p99", "fit_s", "wall_s"}
@@ -22,16 +24,18 @@ KINDS = {  # what the parts of a run are called, the run folders in its folder, 
 
 
 @pytest.fixture(scope="module")
-def command(tmp_path_factory):
-    """Start the command, with one compilation cache for all starts of this file."""
+def command():
+    """Start the command in a process of its own, which shares the tests' compiled programs."""
     cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
+        "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     running = []
 
-    def start(*words) -> subprocess.Popen:
-        line = [sys.executable, "-m", "handful.cli.main", *map(str, words)]
+    def start(*words, then=()) -> subprocess.Popen:
+        program = f"from handful.cli.main import main; raise SystemExit(main({list(map(str, words))})"
+        program += f" or main({list(map(str, then))}))" if then else ")"
+        line = [sys.executable, "-c", program]
         process = subprocess.Popen(
             line,
             env=os.environ | cache,
@@ -53,10 +57,12 @@ def command(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_killed_and_interrupted_ends_with_the_same_metrics(kind, command, tmp_path):
-    """Killed after the first trial or round, resumed, interrupted after the second, resumed again."""
+    """Killed after the first trial or round, resumed, interrupted after the second, resumed again.
+
+    The process of the last resumption makes the undisturbed run too, so that none has to start for it.
+    """
     unit, places, words = KINDS[kind]
     whole, run = tmp_path / "whole", tmp_path / "run"
-    assert command("train", "point-mass", *words, "--out", whole).wait() == 0
     process = command("train", "point-mass", *words, "--out", run)
     read_until(process, f"{unit}  1")
     kill(process)
@@ -69,7 +75,9 @@ def test_a_run_killed_and_interrupted_ends_with_the_same_metrics(kind, command, 
     if process.returncode == 130:  # else it had finished already
         assert err == ""
         assert f"{unit}s are saved; continue with: handful train --resume {run}" in out
-    out, err = command("train", "--resume", run).communicate()
+    process = command("train", "--resume", run, then=["train", "point-mass", *words, "--out", whole])
+    out, err = process.communicate()
+    assert process.returncode == 0
     assert err == ""
     assert f"evaluate {run}" in out
     for place in places:
@@ -114,36 +122,27 @@ def test_an_interrupt_before_the_run_begins_is_heard_and_leaves_no_half_made_fol
     assert not (tmp_path / "run").exists() or (tmp_path / "run" / "config.json").exists()
 
 
-def test_a_full_disk_is_told_and_loses_nothing(command, tiny, tmp_path):
+def test_a_full_disk_is_told_and_loses_nothing(handful, tiny, tmp_path):
     """Files may not grow past 40 kB: the configuration fits, the first checkpoint does not."""
     run = tmp_path / "run"
-    program = (
-        "import resource, signal, sys; from handful.cli.main import main\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (40000, 40000))\n"
-        "sys.exit(main(sys.argv[1:]))"
-    )
-    line = [sys.executable, "-c", program, "train", "point-mass", *tiny, "--out", str(run)]
-    environment = os.environ | {"HANDFUL_COMPILATION_CACHE": "0"}
-    ended = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("handful: ")
-    assert ended.stderr.count("\n") == 1
-    assert "cannot be written (File too large)" in ended.stderr
-    assert "--resume" in ended.stderr
+    limits, least = resource.getrlimit(resource.RLIMIT_FSIZE), jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)  # no half of a program goes into the cache
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, limits[1]))
+    try:
+        said = handful("train", "point-mass", *tiny, "--out", run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
+    assert said.code == 2
+    assert said.err.startswith("handful: ")
+    assert said.err.count("\n") == 1
+    assert "cannot be written (File too large)" in said.err
+    assert "--resume" in said.err
     check_whole(run)
     assert not list(run.rglob(".*"))
-    assert command("train", "--resume", run).wait() == 0
+    assert handful("train", "--resume", run).code == 0
     check_whole(run)
     assert len(untimed(run)) == 3
-
-
-def finished(process: subprocess.Popen, seconds: float) -> bool:
-    try:
-        out, err = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return False
-    assert process.returncode == 0, out + err
-    return True
 
 
 def kill(process: subprocess.Popen) -> None:

@@ -34,6 +34,7 @@ LEARNERS = {
     "physics+ensemble": ResidualLearner,
 }
 SHORT = ["--horizon", "5", "--candidates", "20", "--iterations", "1"]
+FEW = ["--model", "gp", "--max-points", "60", "--search-starts", "2", *SHORT]  # two trials have more points than that
 
 
 @pytest.mark.parametrize("model", list(LEARNERS))
@@ -75,18 +76,7 @@ def test_a_belief_is_recalibrated_when_asked():
 
 def test_double_precision_holds_for_a_whole_run_and_its_evaluation(tmp_path):
     """In processes of their own: precision is a matter of the whole process."""
-    words = [
-        "train",
-        "point-mass",
-        "--model",
-        "gp",
-        *SHORT,
-        "--trials",
-        "1",
-        "--float64",
-        "--out",
-        str(tmp_path / "run"),
-    ]
+    words = ["train", "point-mass", *FEW, "--trials", "1", "--float64", "--out", str(tmp_path / "run")]
     for command in (words, ["evaluate", str(tmp_path / "run"), "--episodes", "1"]):
         done = subprocess.run(
             [sys.executable, "-m", "handful.cli.main", *command], capture_output=True, text=True, check=False
@@ -122,7 +112,7 @@ def test_physics_that_nobody_has_written_down_is_asked_for():
 @pytest.mark.parametrize(
     "words",
     [
-        ["--model", "gp", *SHORT],
+        FEW,
         ["--model", "linear", *SHORT],
         ["--model", "physics", *SHORT],
         ["--model", "physics+ensemble", "--members", "2", "--particles", "2", "--fit-steps", "20", *SHORT],

@@ -1,5 +1,6 @@
 """The lecture's pictures: each script runs, draws, and says what it claims to show."""
 
+import dataclasses
 import re
 import runpy
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+
+from handful.agents import pets
 
 LECTURE = Path(__file__).parents[2] / "examples" / "lecture"
 
@@ -28,7 +31,20 @@ def printed(monkeypatch, tmp_path, capsys):
     return run
 
 
-def test_a_model_of_the_base_policy_misleads_and_aggregation_repairs(printed):
+@pytest.fixture
+def brief(monkeypatch):
+    """Ensembles of smaller nets and fewer steps of a fit, for the scripts that fit many times."""
+    whole = pets.pets_learner
+
+    def learner(*words, **settings):
+        made = whole(*words, **settings)
+        steps = dataclasses.replace(made.minibatches, min_steps=1000, max_steps=1000)
+        return dataclasses.replace(made, hidden=(32, 32), minibatches=steps)
+
+    monkeypatch.setattr(pets, "pets_learner", learner)
+
+
+def test_a_model_of_the_base_policy_misleads_and_aggregation_repairs(printed, brief):
     (returns, *_) = printed("a_base_policy_trap")
     base, misled, *repaired = returns
     assert misled < 0 < base
@@ -63,7 +79,7 @@ def test_the_reward_of_the_mean_earns_less_than_it_expects(printed):
 
 @pytest.mark.slow
 @pytest.mark.arithmetic
-def test_five_nets_say_more_of_an_unseen_trial_than_one_and_a_gaussian_process_errs_least(printed):
+def test_five_nets_say_more_of_an_unseen_trial_than_one_and_a_gaussian_process_errs_least(printed, brief):
     """The likelihood of a mixture is at least the mean of its members' (Jensen), and here far above that of any one.
 
     The Gaussian process errs least on average because three trials are few and the cart-pole is smooth.
