@@ -112,3 +112,23 @@ def test_no_cell_is_a_formula(text, make_run, tmp_path):
         (row,) = csv.DictReader(lines)
     assert row["group"] == said
     assert all(float(row[name]) is not None for name in ("mean", "least"))  # numbers stay numbers
+
+
+@pytest.mark.parametrize(("labels", "columns"), [(1, 1), (5, 2), (4, 1)])
+def test_a_legend_has_the_room_that_it_needs_and_no_more(labels, columns):
+    """Long labels are folded; the panels keep their size and their place above the lower edge."""
+    figure, (ax,) = canvas.sheet("title", [""], "x", height=1.5)
+    place, before = ax.get_position(), figure.get_figheight()
+    for index in range(labels):
+        ax.plot([0, 1], label=f"{index} {'a setting of some length, ' * 6}")
+    canvas.legend(figure, columns=columns)
+    after = figure.get_figheight()
+    assert ax.get_position().y0 * after == pytest.approx(place.y0 * before)
+    assert ax.get_position().height * after == pytest.approx(place.height * before)
+    figure.draw_without_rendering()
+    (box,) = (legend.get_window_extent() for legend in figure.legends)
+    title = min(text.get_window_extent().y0 for text in figure.texts)
+    panel = ax.get_window_extent()
+    assert box.x1 < figure.bbox.x1
+    assert panel.y1 < box.y0 < box.y1 < title
+    assert box.y0 - panel.y1 < 0.5 * canvas.PIXELS  # [in] of nothing in between

@@ -1,6 +1,7 @@
 """The common look of all figures. Blue is measured, orange predicted, green the target."""
 
 import io
+import textwrap
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,7 @@ LEFT, RIGHT, BOTTOM = 0.62, 0.16, 0.5  # [in] beside the panels
 TITLE, NAME, GAP = 0.4, 0.34, 0.12  # [in] heights: title, panel's name, no name
 LEGEND, LEGEND_ROW = 0.065, 0.165  # [in] heights: beside the rows of a legend, each of them
 OUTLYING = 1e6  # times the upper quartile of magnitudes: values beyond that are not drawn
+LINE_LENGTH, HANDLE = 86, 8  # [characters] of a legend over the whole width, and beside the label of each column
 SHORT_OF = 0.1  # of the range of the data: the most by which the outer labelled value may fall short of them
 
 
@@ -67,12 +69,22 @@ def legend(figure: Figure, *, columns: int) -> None:
     """A legend of the first panel's marks, if they have labels, in room of its own between the title and the panels."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if labels:
-        _grow(figure, LEGEND + LEGEND_ROW * -(-len(labels) // columns))
+        columns = min(columns, len(labels))
+        labels = [folded(label, LINE_LENGTH // columns - HANDLE) for label in labels]
+        lines = [1 + label.count("\n") for label in labels]
+        rows = -(-len(labels) // columns)
+        tallest = max(sum(lines[first : first + rows]) for first in range(0, len(lines), rows))
+        _grow(figure, LEGEND + LEGEND_ROW * tallest)
         figure.legend(
             handles, labels, loc="upper left", ncols=columns, frameon=False, fontsize=8.5, labelcolor=INK, borderpad=0,
             bbox_to_anchor=(0.12 / WIDTH, 1 - (TITLE - 0.02) / figure.get_figheight()), borderaxespad=0,
             handlelength=1.6, columnspacing=1.4, labelspacing=0.35,
         )  # fmt: skip
+
+
+def folded(label: str, length: int) -> str:
+    """A label in lines of so many characters at most."""
+    return textwrap.fill(label, length) if len(label) > length else label
 
 
 def _grow(figure: Figure, inches: float) -> None:

@@ -38,6 +38,7 @@ APART = 0.09  # between two marks on a line, of a panel's diagonal
 DECADES = 2000.0  # ratio of an axis's ends from which on only decades are labelled
 LINE: Style = {"linewidth": 1.6, "markersize": 4.2, "markeredgewidth": 0}
 SOLVED: Style = {"color": TARGET, "linewidth": 1.3, "linestyle": (0, (1, 1.8))}
+NARROW = 32  # [characters] of a line of the legend beside the panels
 WIDTH, HEIGHT, AROUND, ROW = 11.0, 4.8, 0.9, 0.235  # [in] all, at least, beside the legend, of a line of the legend
 
 
@@ -104,7 +105,8 @@ def chart(task: str, methods: Sequence[SeedGroup], drawn: dict[str, Style]) -> F
         entries |= {kind_of(method).experience: {"linestyle": "none"}, method.label: drawn[method.label] | LINE}
     if threshold is not None:
         entries[f"solved from {number(threshold)}"] = SOLVED
-    height = max(HEIGHT, ROW * len(entries) + AROUND)
+    labels = [canvas.folded(label, NARROW) for label in entries]
+    height = max(HEIGHT, ROW * sum(1 + label.count("\n") for label in labels) + AROUND)
     figure = Figure(figsize=(WIDTH, height), dpi=PIXELS, facecolor=PAPER, layout="constrained")
     title = f"{task}: return against samples and against wall-clock"
     figure.suptitle(title, color=INK, size=12.5, weight="bold", x=0.012, ha="left")
@@ -118,7 +120,7 @@ def chart(task: str, methods: Sequence[SeedGroup], drawn: dict[str, Style]) -> F
         _log(ax, name)
     axes[0].set_ylabel("return of a trial", size=9, color=QUIET, labelpad=3)
     legend = figure.legend(
-        [Line2D([], [], **style) for style in entries.values()], list(entries), loc="outside right upper",
+        [Line2D([], [], **style) for style in entries.values()], labels, loc="outside right upper",
         frameon=False, fontsize=8.8, labelcolor=INK, handlelength=2.6, labelspacing=0.42,
     )  # fmt: skip
     for text in legend.get_texts():

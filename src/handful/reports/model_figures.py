@@ -96,7 +96,7 @@ def coverage(record: ModelRecord) -> Iterator[Block]:
         canvas.target(ax, 100 * WIDE, "calibrated")
         canvas.target(ax, least, "least coverage that is trusted", color=PREDICTED, linestyle=dotted)
         canvas.percent_axis(ax)
-    caption = "The trust horizon is the last step before the upper curve first falls below the dotted line."
+    caption = "Trust ends at the latest before the upper curve first falls below the dotted line."
     yield Picture.drawn("coverage", figure, caption, columns=2)
 
 

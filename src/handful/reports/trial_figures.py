@@ -87,7 +87,7 @@ def forecast(arrays: Arrays, labels: Labels, trial: int) -> Figure:
     ahead = np.arange(quantiles.shape[2])
     for index, ax in enumerate(axes):
         particles = arrays["fan_obs"].shape[1]
-        outer = "90% band" if particles >= least_samples(WIDE) else f"range of {particles} particles"
+        outer = "90% band" if particles >= least_samples(WIDE) else f"{particles} particles"
         labelled = {"outer": outer, "inner": "50% band", "median": "median"}  # once in the legend
         for start, band_of in zip(arrays["fan_starts"], quantiles[..., index].swapaxes(0, 1), strict=True):
             low, lower, middle, upper, high = band_of
