@@ -73,3 +73,14 @@ def test_python_blocks_define_what_they_use_and_run(code, file, small):
     used = {node.id for node in nodes if isinstance(node, ast.Name)}
     assert used - bound - set(dir(builtins)) == set()
     exec(compile(tree, "block", "exec"), {})
+
+
+def test_the_tests_that_the_changes_name_are_there():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    there = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    names = re.findall(r"`(test_\w+)`", text)
+    assert len(names) > 20
+    assert [name for name in names if f"def {name}(" not in there] == []
+    assert [
+        path for path in re.findall(r"`((?:tests|benchmarks)/[\w/]+\.py)`", text) if not (ROOT / path).is_file()
+    ] == []

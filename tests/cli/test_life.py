@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -207,11 +208,14 @@ def test_a_folder_in_use_is_refused(handful, tmp_path):
 
 
 def test_code_that_was_never_run_here_is_run_only_where_it_is_trusted(handful, tmp_path, monkeypatch):
-    """The run folder of somebody else."""
+    """The run folder of somebody else; a fit needs what the folder records, and no code."""
     task, folder = rig(tmp_path / "rig"), tmp_path / "run"
     assert handful("train", task, *WORDS, "--trials", 1, "--out", folder).code == 0
     (tmp_path / "rig" / "rig.py").rename(tmp_path / "gone.py")
     assert handful("evaluate", folder, "--episodes", 1).code == 0  # by the run's copy
+    assert handful("fit", folder, "--model", "linear", "--horizon", 2, "--out", tmp_path / "model").code == 0
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert (config["names"], config["timed"], config["dt"]) == (["obs 0", "obs 1", "reward", "terminated"], True, 1.0)
     monkeypatch.setattr(trust, "known", lambda digest: None)
     for words in (["evaluate", folder, "--episodes", 1], ["train", "--resume", folder, "--trials", 2]):
         said = handful(*words)

@@ -46,6 +46,14 @@ state, rows = loop.init(0), []
 for index in range(4):
     state, stage = loop.stage(index, {0: state}, {0: rows}, Observer())[0]
     rows.append(stage.row)
+@eqx.filter_jit
+def act(policy, key, carry):
+    return policy(key, obs, carry)[1]
+
+policy = loop.policy(state)
+carry = policy.init()
+for key in jax.random.split(jax.random.key(6), 3):  # outside the loop, as a controller is used
+    carry = act(policy, key, carry)
 print(json.dumps({
     "devices": all_devices().size,
     "alone": values(None, plans).tolist(),
@@ -53,7 +61,7 @@ print(json.dumps({
     "own": [values(mesh, plans, same_noise=False).tolist() for mesh in (None, agent.mesh)],
     "undivided": values(agent.mesh, plans[:11]).tolist(),
     "poisoned": values(agent.mesh, poisoned).tolist(),
-    "compiled": {name: compiled[f"jit({name})"] for name in ("_advance", "_update", "one_step")},
+    "compiled": {name: compiled[f"jit({name})"] for name in ("_advance", "_update", "one_step", "act")},
 }))
 """
 
@@ -78,4 +86,4 @@ def test_spread_candidates_are_worth_the_same_and_compile_once():
     assert reported["poisoned"][7] == float("-inf")
     assert [value for index, value in enumerate(reported["poisoned"]) if index != 7 and value == float("-inf")] == []
     # the random trial has its own policy, and so its own program; controlled trials share one
-    assert reported["compiled"] == {"_advance": 2, "_update": 1, "one_step": 1}
+    assert reported["compiled"] == {"_advance": 2, "_update": 1, "one_step": 1, "act": 1}

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from handful.agents.model_learners import model_learner
 from handful.agents.options.models import ModelOptions
@@ -14,7 +15,7 @@ from handful.cli.tables import show, table_of
 from handful.data.loaders import Log, load_log
 from handful.envs.base import AbstractEnv
 from handful.envs.loading import load
-from handful.envs.registry import info_of
+from handful.envs.registry import TASKS, info_of
 from handful.errors import InputError
 from handful.models.base import AbstractLearner
 from handful.reports.model_report import (
@@ -25,10 +26,13 @@ from handful.reports.model_report import (
     verdict,
     write_model_report,
 )
+from handful.reports.plant import Plant
 from handful.reports.run_report import parameter_rows
+from handful.task import Task
 from handful.training.model_fit import ModelFit, ModelFolder, fit_model, plain_task
 from handful.version import __version__
 
+UNNAMED = "No task is given, so no entry is treated as an angle, and time is counted in steps."
 NOISELESS = (
     "The true dynamics predict no uncertainty: likelihood, coverage and calibration measure float32's rounding, and "
     "only the errors show how well the data follow the task."
@@ -52,30 +56,48 @@ def run(options: Fit) -> None:
 
 def fitted(options: Fit, log: Log) -> tuple[ModelFit, dict[str, Any]]:
     """The fit of the options and the configuration of its folder. Raises `InputError` where they do not fit the log."""
-    env, notes = _environment(options, log)
-    task = plain_task(log) if env is None else env.task
+    env, task, notes = _environment(options, log)
     sizes = {"held_out": options.held_out, "horizon": options.horizon, "particles": options.particles}
     fit = fit_model(jax.random.key(options.seed), _learner(options, env), task, log.trials, **sizes)
     given = {name: value for name, value in dataclasses.asdict(options).items() if name != "out"}
     config = {"handful": __version__, **given, "data": str(options.data), "task": options.task or log.task}
     notes = [*log.notes, *notes, *([NOISELESS] * (options.model == "truth"))]
-    return fit, {**config, "timed": env is not None, "notes": notes}
+    return fit, {**config, "timed": env is not None or log.system is not None, "notes": notes}
 
 
-def _environment(options: Fit, log: Log) -> tuple[Any, list[str]]:
-    """The given environment, or that of the run folder, or None; and notes."""
-    name = options.task or log.task
+def _environment(options: Fit, log: Log) -> tuple[Any, Task, list[str]]:
+    """The environment, if it may be made, the task and notes.
+
+    Code of the user is run only where `task` names it; of a run folder, its record of the system is enough.
+    """
+    plant = None if log.system is None else Plant.recorded(log.system)
+    name = options.task or (log.task if log.task in TASKS else None)
+    if name is None and plant is not None:
+        return None, task_of(plant), []
     if name is None:
-        return None, ["No task is given, so no entry is treated as an angle, and time is counted in steps."]
-    try:
-        env = load(name)
-    except InputError as error:
-        if options.task is not None:
-            raise
-        return None, [f"The task of the run cannot be loaded here, so entries have no names: {error}."]
+        return (
+            None,
+            plain_task(log),
+            ["No task is given, so no entry is treated as an angle, and time is counted in steps."],
+        )
+    env = load(name)
     if not isinstance(env, AbstractEnv):
         env.close()
-    return env, []
+    return env, env.task, []
+
+
+def task_of(plant: Plant) -> Task:
+    """A task without a reward, as a run folder records it."""
+    return Task(
+        reward=lambda obs, action, next_obs: jnp.zeros(()),
+        low=jnp.asarray(plant.low),
+        high=jnp.asarray(plant.high),
+        names=plant.names,
+        angles=plant.angles,
+        dt=plant.dt,
+        horizon=plant.horizon,
+        categorical=plant.categorical,
+    )
 
 
 def _learner(options: Fit, env: Any) -> AbstractLearner:

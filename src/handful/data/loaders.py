@@ -1,9 +1,11 @@
 """Loads recorded trials from run folders, .npz and .csv files."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,6 +28,7 @@ class Log:
     names: tuple[str, ...] | None = None  # of the entries of the observation, if the file has them
     task: str | None = None  # of `handful train`, for a run folder
     notes: tuple[str, ...] = ()  # sentences on data that were left out
+    system: dict[str, Any] | None = None  # what a run folder records of its system, unchecked
 
     @property
     def obs_size(self) -> int:
@@ -96,10 +99,12 @@ def _run_folder(path: Path) -> Log:
     if odd:
         raise InputError(f"{odd} and {files[0].name} must hold the same columns of obs, action and next_obs")
     try:
-        task = json.loads((path / "config.json").read_text()).get("task")
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        task, system = config.get("task"), config.get("system")
     except (OSError, ValueError, AttributeError, RecursionError):
-        task = None
-    return _log(path, Columns.joined(list(parts.values())), task=task)
+        task = system = None
+    log = _log(path, Columns.joined(list(parts.values())), task=task if isinstance(task, str) else None)
+    return dataclasses.replace(log, system=system)
 
 
 def _number_of(file: Path) -> int:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from handful.devices import everywhere
 from handful.errors import InputError
 from handful.planning.base import AbstractPlanner, check_state, optimise, planned
 from handful.planning.problem import Problem
@@ -47,7 +48,9 @@ class MPC(AbstractPolicy):
 
     def init(self) -> MPCCarry:
         search = self.planner.init(self.problem)
-        return MPCCarry(search, Forecast(jnp.zeros(()), jnp.zeros(()), planned(self.planner, self.problem, search)))
+        carry = MPCCarry(search, Forecast(jnp.zeros(()), jnp.zeros(()), planned(self.planner, self.problem, search)))
+        # a carry comes back on the mesh: one that began elsewhere would compile the second call again
+        return everywhere(self.problem.mesh, carry)
 
     def __call__(
         self, key: PRNGKeyArray, obs: Float[Array, "o"], carry: MPCCarry
