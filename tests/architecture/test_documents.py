@@ -3,6 +3,7 @@
 import ast
 import builtins
 import functools
+import re
 from pathlib import Path
 
 import jax.numpy as jnp
