@@ -152,8 +152,11 @@ DAMAGES = {
     "no option": (edited(lambda c: c["options"].pop("horizon")), ["'horizon'", "config.json"]),
     "an option of another type": (edited(lambda c: c["options"].update(members="two")), ["'members'", "config.json"]),
     "no choice": (edited(lambda c: c["options"].update(propagation="on")), ["'propagation'", "config.json"]),
-    "no planner": (edited(lambda c: c["options"].update(planner="nelder")), ["--planner nelder is unknown"]),
-    "no agent": (edited(lambda c: c.update(agent="nelder")), ["--agent nelder is unknown"]),
+    "no planner": (
+        edited(lambda c: c["options"].update(planner="nelder")),
+        ["'planner' is 'nelder' there", "changed since"],
+    ),
+    "no agent": (edited(lambda c: c.update(agent="nelder")), ["'agent' is 'nelder' there", "changed since"]),
     "no options": (edited(lambda c: c.pop("options")), ["config.json"]),
     "another option": (edited(lambda c: c["options"].update(horizons=3)), ["'horizons'", "config.json"]),
     "another structure": (

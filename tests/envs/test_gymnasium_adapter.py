@@ -584,7 +584,7 @@ def boom(*_):
     [
         (
             boom,
-            r"the environment raised ZeroDivisionError \(the gear broke\) at step 4 of a trial; trials before this one",
+            r"the environment raised ZeroDivisionError \(the gear broke\) at step 4 of a trial$",
         ),
         (
             lambda o, r, *_: (o, r, False, {}),

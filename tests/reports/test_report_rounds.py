@@ -42,7 +42,7 @@ def made(path, rounds, *, task="point-mass", sizes=(4, 2), metrics=("kl", "entro
         return_ = 7.5 * index if index < rounds else 1.25
         steps, wall = 1000 * index, 2.0 + 0.5 * index
         rows.append(Row(index, steps, return_, {}, fit_s=0.25, wall_s=wall))
-    folder.save_state({"weights": np.arange(3.0)}, rows)
+    folder.save_state({"weights": np.arange(3.0)}, rows, capacity=7)
     folder.write_summary({"solved_return": 14.0, "device": "an abacus", "baselines": {"random": [-3.0, 1.5]}})
     return folder
 

@@ -243,7 +243,7 @@ def test_new_weights_within_a_trial_keep_the_carry():
 
 def test_an_environment_that_fails_is_named_with_its_step():
     system = Hosted(GymnasiumEnv(Walk(fail=4)))
-    with pytest.raises(InputError, match=r"raised OSError \(cable out\) at step 4 of a trial; trials before this one"):
+    with pytest.raises(InputError, match=r"raised OSError \(cable out\) at step 4 of a trial$"):
         run(system, grown(), 2)
 
 

@@ -47,10 +47,6 @@ def configured(options: Any) -> dict[str, Any]:
     """
     agent_name, own = _named(options.agent, options.own)
     entry = entry_of(agent_name)
-    for name, value in vars(own).items():
-        numbers = [each for each in (value if isinstance(value, tuple) else [value]) if isinstance(each, float)]
-        if not all(map(math.isfinite, numbers)):
-            raise InputError(f"{flag(name)} must be finite, got {value}")
     config = {
         "handful": __version__,
         "task": options.task,
@@ -68,6 +64,10 @@ def configured(options: Any) -> dict[str, Any]:
             refuse(own, ("bins_per_dim",), "divides continuous actions, and this task's are categories")
         with _naming_options(own):
             resolved = own.resolved(system.env, info)
+        for name, value in given_of(own).items():
+            numbers = [each for each in (value if isinstance(value, tuple) else [value]) if isinstance(each, float)]
+            if not all(map(math.isfinite, numbers)):
+                raise InputError(f"{flag(name)} must be finite, got {value}")
         check_memory(resolved, system.task)
         agent, stages = _made(entry, resolved, system, info, config)
         config |= stages

@@ -41,7 +41,7 @@ class MPPI(AbstractCentredPlanner):
         check_within(self, "temperature", 0.0, least_excluded=True)
         for name in ("std", "colour", "control_cost"):
             check_within(self, name, 0.0)
-        check_finite(self, "temperature", "std", "colour")
+        check_finite(self, "temperature", "std", "colour", "control_cost")
 
     def init(self, problem: Problem) -> MPPIState:
         return MPPIState(middle(problem.task, self.horizon))

@@ -65,7 +65,7 @@ def table_of(rows: Sequence[Row]) -> tuple[list[str], list[list[int | float | No
     return names, [[columns_of(row).get(name) for name in names] for row in rows]
 
 
-MAY_CHANGE = {"trials", "files", "given", "options"}  # of a configuration; options are compared one by one
+MAY_CHANGE = {"handful", "trials", "files", "given", "options"}  # of a configuration; options are compared one by one
 MOST = 1000  # seeds of a group: past that a range is a slip of the hand
 GROUP = "group.json"  # marks a folder whose `seed-*` are run folders
 
@@ -138,9 +138,10 @@ class RunFolder(Folder):
                 f"{path} holds a group of runs; name one of them, such as {next(path.glob('seed-*'), path)}"
             )
         if not is_file(run.config_path):
-            if not is_file(run.state_path):
+            saved = run.state_header().get("config") if is_file(run.state_path) else None
+            if saved is None:
                 raise InputError(f"{path} is no run folder (it has no config.json); name one that `handful train` made")
-            run.write_config(run.state_header()["config"])
+            run.write_config(saved)
         return run
 
     def member(self, seed: int) -> "RunFolder":
@@ -207,7 +208,8 @@ class RunFolder(Folder):
         """The header of the checkpoint, with the metrics as `rows`."""
         header = checkpoint.load_arrays(self.state_path)[1]
         try:
-            _ = dict(header["config"]), int(header["capacity"]), int(header["devices"]), *map(_row_of, header["rows"])
+            _ = int(header["capacity"]), dict(header.get("config", {})), int(header.get("devices", 1))
+            _ = [_row_of(row) for row in header["rows"]]
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(self.state_path, error, self.REMEDY) from error
         return header
@@ -221,7 +223,10 @@ class RunFolder(Folder):
 
         More trials may be asked for, and the user's files may be newer; nothing else may change.
         """
-        saved, now = _flat(self.state_header()["config"]), _flat(config)
+        belongs = self.state_header().get("config")
+        if belongs is None:  # of a run that is older than this check
+            return
+        saved, now = _flat(belongs), _flat(config)
         for name in sorted({*saved, *now}):
             if saved.get(name) != now.get(name):
                 raise InputError(

@@ -110,8 +110,9 @@ class Session:
             return self.loop.init(self.seed), []
         header = self.folder.state_header()
         self.folder.check_config(plain(self.config))
-        if header["devices"] != jax.device_count():
-            self.notes += (OTHER_DEVICES.format(header["devices"], jax.device_count()),)
+        before, now = header.get("devices"), jax.device_count()
+        if before not in {None, now}:
+            self.notes += (OTHER_DEVICES.format(before, now),)
         like = self.loop.init(self.seed, header["capacity"])
         state, rows = self.folder.load_state(like)
         return self.loop.reserve(state, self.loop.capacity), rows
