@@ -163,12 +163,9 @@ def brief(agent, length, envs=8):
 # Zero action brings a mass about -106, random action -1040, the regulator -14 at best.
 @pytest.mark.arithmetic
 def test_me_trpo_brings_a_mass_to_rest():
-    """The median of seeds: one in ten does worse than nothing, having trained where its random trial drifted off to.
-
-    So five fail in one of a hundred draws.
-    """
+    """The median of seeds: one in ten does worse than nothing, having trained where its random trial drifted off to."""
     agent = brief(me_trpo("pendulum", learner=LinearLearner(), length=25), 50, 32)  # a discount short enough here too
-    last = [learn(PointMass(), agent, trials=2, seed=seed).returns[-1] for seed in range(5)]
+    last = [learn(PointMass(), agent, trials=2, seed=seed).returns[-1] for seed in range(3)]
     assert np.median(last) > -100, last
 
 

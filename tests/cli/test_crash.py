@@ -18,7 +18,6 @@ TIMES = {"plan_ms_p50", "plan_ms_p99", "fit_s", "wall_s"}
 SMALL = ["--horizon", 3, "--candidates", 6, "--iterations", 1, "--particles", 2, "--trials", 3]
 KINDS = {  # what the parts of a run are called, the run folders in its folder, options
     "planning": ("trial", ("",), ["--members", 2, "--fit-steps", 30, "--refit-every", 25, *SMALL]),
-    "rounds": ("round", ("",), ["--agent", "ppo", "--steps", 6000, "--trials", 3]),
     "seeds": ("trial", ("seed-1", "seed-2", "seed-7"), ["--model", "linear", "--seeds", "1-2,7", *SMALL]),
 }
 
@@ -87,29 +86,25 @@ def test_a_run_killed_and_interrupted_ends_with_the_same_metrics(kind, command, 
         assert (run / place / "report.html").exists()
 
 
-@pytest.mark.parametrize("presses", [1, 2])
-def test_an_interrupted_run_says_how_to_go_on(presses, command, tmp_path):
+def test_an_interrupted_run_says_how_to_go_on(command, tmp_path):
     """Ctrl-C in the first fit or in what compiles around it."""
     run = tmp_path / "run"
     process = command("train", "point-mass", "--trials", 3, "--candidates", 20, "--out", run)
     read_until(process, "trial  0")
     time.sleep(0.3)
     began = time.perf_counter()
-    for _ in range(presses):
-        os.killpg(process.pid, signal.SIGINT)
-        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert time.perf_counter() - began < 15  # seconds: a fit or a compilation ends first, here on a busy machine
     assert "Traceback" not in err
-    if presses == 1:
-        assert err == ""
-        assert f"1 of 4 trials are saved; continue with: handful train --resume {run}" in out
+    assert err == ""
+    assert f"1 of 4 trials are saved; continue with: handful train --resume {run}" in out
     check_whole(run)
     assert len(untimed(run)) == 1
 
 
-@pytest.mark.parametrize("wait", [0.4, 0.9, 1.6])
+@pytest.mark.parametrize("wait", [0.4, 1.6])
 def test_an_interrupt_before_the_run_begins_is_heard_and_leaves_no_half_made_folder(wait, command, tiny, tmp_path):
     process = command("train", "point-mass", *tiny, "--out", tmp_path / "run")
     time.sleep(wait)
