@@ -93,7 +93,7 @@ def test_the_first_fit_places_the_policy_and_later_ones_keep_it():
     np.testing.assert_array_equal(first.policy.centres, second.policy.centres)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0])
 def test_it_brings_a_mass_to_rest(seed):
     """Random earns about -1040, zero action -106, the regulator -14 at best. 200 gradients a trial."""
     whole = pets_learner(members=3)

@@ -115,7 +115,6 @@ def test_physics_that_nobody_has_written_down_is_asked_for():
         FEW,
         ["--model", "physics+ensemble", "--members", "2", "--particles", "2", "--fit-steps", "20", *SHORT],
         ["--agent", "pilco", "--model", "linear", "--horizon", "4", "--particles", "3"],
-        ["--planner", "ilqr", "--model", "linear", "--horizon", "5", "--iterations", "1"],
     ],
     ids=" ".join,
 )

@@ -16,6 +16,7 @@ CALLS = {
 }
 every_call = pytest.mark.parametrize("call", list(CALLS))
 COMPILED = {call: counted(function) for call, function in CALLS.items()}  # one program a model, for all tests here
+EAGER = list(zoo.MODELS)[::4]
 KEYS = jax.random.split(jax.random.key(7), 5)
 ALL_OBS = zoo.OBS + jnp.linspace(-0.7, 1.1, 15).reshape(5, 3)
 ACTIONS = zoo.ACTION + jnp.linspace(-0.2, 0.3, 10).reshape(5, 2)
@@ -54,8 +55,8 @@ def test_jit_and_vmap_change_nothing(name, call):
     for index in range(5):
         one = single(model, KEYS[index], ALL_OBS[index], ACTIONS[index])
         close(jax.tree.map(lambda leaf, index=index: leaf[index], batched), one)
-    eager = CALLS[call](model, KEYS[0], ALL_OBS[0], ACTIONS[0])
-    close(jax.tree.map(lambda leaf: leaf[0], batched), eager)
+    if name in EAGER:  # operation by operation, which compiles each of them
+        close(jax.tree.map(lambda leaf: leaf[0], batched), CALLS[call](model, KEYS[0], ALL_OBS[0], ACTIONS[0]))
     same(batched, compiled(model, KEYS, ALL_OBS, ACTIONS))
 
 

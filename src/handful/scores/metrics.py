@@ -47,8 +47,11 @@ def crps_mixture(y: Float[Array, "*b"], mean: Float[Array, "m *b"], std: Float[A
 
 
 def crps_samples(y: Float[Array, "*b"], samples: Float[Array, "p *b"]) -> Float[Array, "*b"]:
-    """As `crps_mixture`, an unbiased estimate from at least two independent samples."""
-    return energy_score(y[..., None], samples[..., None])
+    """As `crps_mixture`, an unbiased estimate from at least two independent samples, which are sorted for it."""
+    count = samples.shape[0]
+    ranks = (2.0 * jnp.arange(1, count + 1) - count - 1).reshape(-1, *[1] * y.ndim)
+    between = (ranks * jnp.sort(samples, axis=0)).sum(0) / (count * (count - 1))  # half of E|X - X'|
+    return infinite(jnp.abs(samples - y).mean(0) - between)
 
 
 def energy_score(y: Float[Array, "*b o"], samples: Float[Array, "p *b o"]) -> Float[Array, "*b"]:
