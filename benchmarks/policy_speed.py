@@ -1,6 +1,7 @@
 """PPO or TRPO on CartPole-v1: whole training in one compiled call, beside Stable-Baselines3 or sb3-contrib.
 
-    python benchmarks/policy_speed.py --algorithm ppo --peer "PEER/bin/python benchmarks/peer_sb3_train.py" --rounds 5 --out FILE
+    PEER="PEER_ENVIRONMENT/bin/python benchmarks/peer_sb3_train.py"
+    python benchmarks/policy_speed.py --algorithm ppo --peer "$PEER" --rounds 5 --out FILE
 
 `--peer` is a Python and a script that takes --algorithm, --env and --steps and prints one JSON object with
 `steps_per_second` and `return_mean`. Both have the same settings: the peer's; but trpo-tenth has a tenth of the steps

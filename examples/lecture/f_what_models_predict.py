@@ -20,7 +20,6 @@ from handful.models.base import AbstractLearner
 
 TASKS = {"CartPoleSwingUp": CartPoleSwingUp, "Pendulum": Pendulum}
 SIZES = (1, 3)  # trials to learn from
-SEEDS = 2
 fit = eqx.filter_jit(lambda learner, key, task, data: learner.model(learner.fit(key, learner.init(key, task), data)[0]))
 score = eqx.filter_jit(one_step)
 
@@ -37,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("what_models_predict.png"))
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     figure, axes = plt.subplots(2, len(options.tasks), figsize=(8, 6), layout="constrained", squeeze=False)
     for column, env in enumerate(TASKS[title]() for title in options.tasks):
@@ -45,7 +45,7 @@ def main() -> None:
             lines: dict[str, list[float]] = {"MSE": [], "NLL": []}
             for size in SIZES:
                 found = []
-                for seed in range(SEEDS):
+                for seed in range(options.seeds):
                     *seen, unseen = [trial(key) for key in jax.random.split(jax.random.key(seed), max(SIZES) + 1)]
                     data = Dataset.empty(env.task, max(SIZES) * env.task.horizon)
                     for index in range(size):
