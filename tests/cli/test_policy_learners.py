@@ -60,7 +60,6 @@ def learned(tmp_path_factory):
     return folder
 
 
-@pytest.mark.smoke
 def test_the_run_folder_is_whole(learned):
     assert {path.name for path in learned.iterdir()} == {
         "config.json", "metrics.csv", "summary.json", "checkpoints", "figures", "videos", "report.html",
