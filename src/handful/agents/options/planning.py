@@ -102,7 +102,7 @@ class MPC(PlannerOptions, PropagationOptions, ModelOptions):
     precision: Literal["float32", "bf16"] = "float32"
     """of the products of networks while planning: bf16 is faster where the machine has it"""
 
-    paper: bool = False  # PETS exactly as published for the task: large networks, slow on a CPU
+    paper: bool = False  # PETS's published settings for the task, see docs/pets.md: large networks, slow on a CPU
 
     def resolved(self, env: Any, info: Any) -> Any:
         """See `Options.resolved`."""
