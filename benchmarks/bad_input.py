@@ -99,7 +99,7 @@ def folder_cases(draw: random.Random, run: Path) -> Iterator[Case]:
                 (place / "config.json").write_text(json.dumps(config))
             else:
                 (place / name).write_bytes(spoilt((place / name).read_bytes(), own))
-            return [command[0], *command[1:], str(place)] if command[0] != "evaluate" else [*command, str(place)]
+            return [*command, str(place), *(["--out", str(folder / "page")] if command[0] == "compare" else [])]
 
         yield f"folder {command[0]} {name}", make
 
