@@ -66,7 +66,7 @@ class HostTrial:
         step = {
             "obs": obs,
             "action": self.env.to_env_action(action),
-            "reward": np.asarray(reward, obs.dtype),
+            "reward": np.asarray(reward, float),
             "next_obs": self.obs,
             "terminated": np.asarray(terminated),
             "truncated": np.asarray(truncated),
@@ -137,8 +137,7 @@ class Hosted:
             self.shoot(trial.time, over=trial.over)
         infos += [infos[-1]] * (steps - len(infos))
         stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *infos)
-        transitions = Transition(**jax.tree.map(jnp.asarray, padded(rows, steps)))
-        return Piece(transitions, jnp.arange(steps) < len(rows), stacked), trial.over
+        return Piece(_transitions(padded(rows, steps)), jnp.arange(steps) < len(rows), stacked), trial.over
 
     def begin_film(self) -> None:
         """Film the trial that begins now, if trials are filmed."""
@@ -209,11 +208,11 @@ class OnHost:
         groups = [self._collected(key, leaves, each) for each in starts]
         columns, returns = (list(itertools.chain(*parts)) for parts in zip(*groups, strict=True))
         rows = [padded(column, self.length) for column in columns]
-        transitions = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves, axis=1)), *rows)
+        transitions = _transitions({name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]})
         valid = np.arange(self.length)[:, None] < [len(column) for column in columns]
         began = perf_counter()
         learn_key = jax.random.fold_in(key, num_envs * self.length)  # past the keys of all actions of the update
-        batch = Batch(Transition(**transitions), jnp.asarray(valid))
+        batch = Batch(transitions, jnp.asarray(valid))
         agent, metrics = jax.block_until_ready(_update(learn_key, self.agent, self.task, state.agent, batch))
         seconds = perf_counter() - began
         done = {"steps": valid.sum(), "episodes": len(returns), "return_sum": float(sum(returns))}
@@ -263,7 +262,13 @@ def seed_of(key: PRNGKeyArray, reset: int = 0) -> int:
 def padded(rows: list[Rows], length: int) -> Rows:
     """Transitions on a leading axis, with zeros behind them up to `length`."""
     rows = rows + [jax.tree.map(np.zeros_like, rows[0])] * (length - len(rows))
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _transitions(rows: Rows) -> Transition:
+    """For learning: rewards as precise as observations."""
+    rows = rows | {"reward": rows["reward"].astype(rows["obs"].dtype)}
+    return Transition(**{name: jnp.asarray(values) for name, values in rows.items()})
 
 
 def _acting(structure: Any) -> Any:

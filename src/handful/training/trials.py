@@ -63,6 +63,7 @@ class TrialByTrial:
         """Trial `index` of all seeds: new states and tallies of those in `going`; the others fill their places."""
         seeds, every, steps, left = self.seeds, self.agent.num_steps, 0, list(going)
         tallies, after = {seed: Tally() for seed in going}, {}
+        # Keys of the trial: for acting, for learning, for scoring the model.
         each = {seed: jax.random.split(jax.random.fold_in(key, index + 1), 3) for seed, key in keys.items()}
         act_keys, learn_keys = (seeds.stack({seed: own[place] for seed, own in each.items()}) for place in (0, 1))
         stacked = seeds.stack(states)
