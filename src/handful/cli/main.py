@@ -105,7 +105,7 @@ def _run(name: str, words: list[str]) -> int:
 
 
 def _unexpected(error: BaseException) -> int:
-    """A sentence about an error that nobody foresaw, and its traceback in a file."""
+    """Report an unexpected error in one sentence, and save its traceback to a file."""
     said = " ".join(str(error).split())
     if isinstance(error, SystemExit) and not isinstance(error.code, str):  # the parser's; ours are sentences
         raise error

@@ -57,7 +57,7 @@ def write_safely() -> None:
 
 
 def say(text: str) -> None:
-    """Print; whoever does not listen any more, or a full disk behind the output, ends nothing."""
+    """Print and flush. A closed pipe or a full disk behind the output is ignored."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.write(text)
         sys.stdout.flush()

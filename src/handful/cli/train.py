@@ -7,7 +7,7 @@ from typing import Any
 from handful.cli import processes, runtime
 from handful.cli.configuration import built, trusted_now, words_of
 from handful.cli.folders import created, resumed
-from handful.cli.stopping import Interrupted, Stop
+from handful.cli.stopping import INTERRUPTED, Stop
 from handful.reports import run_report
 from handful.reports.comparison import write_comparison
 from handful.training.lock import locked
@@ -34,13 +34,13 @@ def run(options: Any) -> int:
             config = trusted_now(config) if options.trust and "files" in config else config
         try:
             _learn(folder, config, seeds, clock=clock, stop=stop, trusted=options.trust)
-        except Interrupted as asked:
+        except KeyboardInterrupt as asked:
             done, all_ = sum(folder.member(seed).done for seed in seeds), len(seeds) * (config["trials"] + 1)
             runtime.say(
                 f"Stopped. {done} of {all_} {words_of(config).unit}s are saved; continue with: "
                 f"handful train --resume {folder.path}\n"
             )
-            return asked.code
+            return getattr(asked, "code", INTERRUPTED)
         first = folder.member(seeds[0]).path
         further = f"report {first}"
         if isinstance(folder, GroupFolder):

@@ -86,7 +86,7 @@ class PlainProgress(Observer):
             self.failed = True
             kept = "" if self.folder is None else f" into {self.folder}"
             with contextlib.suppress(OSError, ValueError):
-                reason = getattr(error, "strerror", None) or "nobody reads it"
+                reason = getattr(error, "strerror", None) or "its reader has closed it"
                 sys.stderr.write(f"handful: the output cannot be written ({reason}); the run goes on{kept}\n")
 
     def fitting(self, stage: int) -> None:

@@ -10,7 +10,7 @@ from types import FrameType
 
 from handful.errors import InputError
 
-SLOW = 10.0  # [s] without an answer after which a person is told
+SLOW = 10.0  # [s] without an answer after which a message is printed
 LOOK = 0.2  # [s] between two looks
 
 
@@ -40,14 +40,14 @@ class Watchdog:
         self._closed.set()
 
     def _look(self) -> None:
-        told = None
+        reported = None
         while not self._closed.wait(LOOK):
             call = self._call
             if call is None:
                 continue
             took = time.monotonic() - call[1]
-            if took > SLOW and told is not call:
-                told = call
+            if took > SLOW and reported is not call:
+                reported = call
                 sentence = f"the environment has not answered a {call[0]} for {took:.0f} s; Ctrl-C twice stops the run"
                 with contextlib.suppress(OSError):
                     os.write(2, f"handful: {sentence}\n".encode())
