@@ -25,7 +25,7 @@ class Outside(eqx.Module):
 
 
 class AbstractKnownReward(eqx.Module):
-    """The environment's own reward as a function: what a reward of a user's own in its place is told apart from."""
+    """The environment's own reward as a function; its type distinguishes it from a reward that a user gives."""
 
     @abstractmethod
     def __call__(
